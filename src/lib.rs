@@ -1,0 +1,5 @@
+//! Apache Kafka for tests and small deployments, in one process.
+//!
+//! Modules are listed floor by floor, lowest first: a module imports from lower floors only (`tests/floors.rs` checks it).
+
+pub mod cli;
