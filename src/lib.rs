@@ -2,4 +2,9 @@
 //!
 //! Modules are listed floor by floor, lowest first: a module imports from lower floors only (`tests/floors.rs` checks it).
 
+pub mod base;
+pub mod record;
+
+pub mod log;
+
 pub mod cli;

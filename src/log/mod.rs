@@ -1,0 +1,327 @@
+//! One partition's native log on disk, in Kafka's own files: segments, indexes, producer state, recovery.
+//!
+//! Everything but the `.log` files is a cache of them. Indexes are hints: each look-up checks the batch it lands on.
+//! Synchronous: the caller holds the partition's lock for what takes `&mut Log`. Never knows topic names beyond its
+//! directory, nor tokio, nor wire messages. Called by `topic` only.
+
+mod append;
+mod by_time;
+mod epochs;
+pub mod files;
+mod index;
+mod producers;
+mod recovery;
+mod segment;
+pub mod verify;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use append::{AppendError, Appended};
+pub use by_time::TimestampedOffset;
+pub use epochs::EpochEnd;
+pub use files::{FileCache, Region};
+pub use producers::ActiveProducer;
+pub use recovery::{OpenMode, RecoveryReport};
+use epochs::LeaderEpochs;
+use producers::Producers;
+use segment::Segment;
+
+use crate::base::{Clock, TopicId};
+
+/// What the log needs to know of its topic's configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// `segment.bytes`
+    pub segment_bytes: u64,
+    /// `segment.ms`, compared with record timestamps, not with the clock
+    pub segment_ms: i64,
+    /// `index.interval.bytes`
+    pub index_interval_bytes: u64,
+    /// `segment.index.bytes`: a full index rolls the segment
+    pub index_bytes_max: u64,
+    /// `producer.id.expiration.ms`
+    pub producer_expiration_ms: i64,
+}
+
+/// What all logs of a broker share.
+#[derive(Clone)]
+pub struct LogEnv {
+    pub clock: Clock,
+    pub files: Arc<FileCache>,
+    /// False for an ephemeral broker: nothing is ever synced.
+    pub sync: bool,
+}
+
+#[derive(Debug)]
+pub enum LogError {
+    Io { what: String, source: io::Error },
+    Corrupt(String),
+}
+
+impl LogError {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> LogError {
+        let what = what.into();
+        move |source| LogError::Io { what, source }
+    }
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogError::Io { what, source } => write!(f, "{what}: {source}"),
+            LogError::Corrupt(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for LogError {}
+
+/// One open partition log.
+pub struct Log {
+    dir: PathBuf,
+    env: LogEnv,
+    config: LogConfig,
+    /// Oldest first, never empty; the last one is active. Replaced as a whole, so that readers keep what they saw.
+    segments: Arc<Vec<Arc<Segment>>>,
+    active: append::Active,
+    log_start: i64,
+    end: i64,
+    /// Offsets below are on the disk itself, not only in the page cache.
+    recovery_point: i64,
+    producers: Producers,
+    epochs: LeaderEpochs,
+}
+
+/// What a reader takes under the lock; all else it does without.
+#[derive(Clone)]
+pub struct Snapshot {
+    segments: Arc<Vec<Arc<Segment>>>,
+    pub log_start: i64,
+    pub end: i64,
+    /// Bytes of the active segment that belong to offsets below `end`.
+    active_bytes: u64,
+    /// Where the asked offset begins, if it is one of the last appended.
+    hint: Option<u64>,
+}
+
+impl Log {
+    pub fn log_start(&self) -> i64 {
+        self.log_start
+    }
+
+    /// The offset of the next record (Kafka's log end offset).
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
+    pub fn recovery_point(&self) -> i64 {
+        self.recovery_point
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn leader_epoch(&self) -> i32 {
+        self.epochs.latest()
+    }
+
+    /// Bytes of all segments.
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(|s| s.size()).sum()
+    }
+
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// The first offset of a transaction that is still open.
+    pub fn first_open_transaction(&self) -> Option<i64> {
+        self.producers.first_open_transaction()
+    }
+
+    pub fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.producers.active()
+    }
+
+    pub fn expire_producers(&mut self) {
+        self.producers.expire(self.env.clock.wall_ms(), self.config.producer_expiration_ms);
+    }
+
+    /// The end of `epoch` as OffsetForLeaderEpoch answers it (KIP-101); `None` if it is unknown.
+    pub fn epoch_end(&self, epoch: i32) -> Option<EpochEnd> {
+        self.epochs.end_of(epoch, self.end)
+    }
+
+    /// The epoch in which the record at `offset` was appended.
+    pub fn epoch_of(&self, offset: i64) -> i32 {
+        self.epochs.of(offset)
+    }
+
+    /// Takes what a read of `offset` needs.
+    pub fn snapshot(&self, offset: i64) -> Snapshot {
+        Snapshot {
+            segments: self.segments.clone(),
+            log_start: self.log_start,
+            end: self.end,
+            active_bytes: self.active.segment.size(),
+            hint: self.active.position_of(offset),
+        }
+    }
+
+    /// Moves the log start up to `offset` and drops the segments that lie below it. The caller has made the new start
+    /// durable. Answers the bytes freed.
+    pub fn advance_log_start(&mut self, offset: i64) -> u64 {
+        if offset <= self.log_start {
+            return 0;
+        }
+        self.log_start = offset.min(self.end);
+        if self.log_start == self.end && self.active.segment.size() > 0 {
+            // The active segment is all below the start: roll, so that its space is freed too.
+            if let Err(error) = self.roll() {
+                tracing::warn!(dir = %self.dir.display(), %error, "could not roll the log after its records were deleted");
+            }
+        }
+        self.drop_segments_below_start()
+    }
+
+    fn drop_segments_below_start(&mut self) -> u64 {
+        let dead = self.segments.windows(2).take_while(|pair| pair[1].base_offset() <= self.log_start).count();
+        if dead == 0 {
+            return 0;
+        }
+        let mut list = self.segments.to_vec();
+        let mut freed = 0;
+        for segment in list.drain(..dead) {
+            freed += segment.size();
+            segment.delete_files(&self.env.files);
+        }
+        self.segments = Arc::new(list);
+        self.epochs.truncate_below(self.log_start);
+        freed
+    }
+
+    /// Syncs everything up to the end; afterwards the recovery point is there.
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        if self.recovery_point >= self.end {
+            return Ok(());
+        }
+        if self.env.sync {
+            for segment in self.segments.iter().rev() {
+                segment.sync(&self.env.files)?;
+                if segment.base_offset() <= self.recovery_point {
+                    break;
+                }
+            }
+        }
+        self.recovery_point = self.end;
+        Ok(())
+    }
+
+    /// What must be synced to bring the recovery point to `end`, for syncing outside the lock.
+    pub fn unsynced(&self) -> Unsynced {
+        let first = self.segments.partition_point(|s| s.base_offset() <= self.recovery_point).saturating_sub(1);
+        let segments = if self.recovery_point < self.end { self.segments[first..].to_vec() } else { Vec::new() };
+        Unsynced { segments, end: self.end }
+    }
+
+    /// Told after [`Unsynced::sync`] succeeded.
+    pub fn synced_up_to(&mut self, end: i64) {
+        self.recovery_point = self.recovery_point.max(end.min(self.end));
+    }
+
+    /// Ends the log's life in this process: indexes whole, producer snapshot written, everything synced.
+    pub fn close(&mut self) -> Result<(), LogError> {
+        self.active.segment.finish_indexes()?;
+        self.producers.write_snapshot(&self.dir, self.end, self.env.sync)?;
+        self.flush()
+    }
+}
+
+/// Files to be synced without holding the partition's lock.
+pub struct Unsynced {
+    segments: Vec<Arc<Segment>>,
+    end: i64,
+}
+
+impl Unsynced {
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Answers the offset up to which all is on the disk.
+    pub fn sync(&self, files: &FileCache) -> Result<i64, LogError> {
+        for segment in &self.segments {
+            segment.sync(files)?;
+        }
+        Ok(self.end)
+    }
+}
+
+impl Snapshot {
+    /// Where the batch that contains `offset` begins and how much may be sent: whole batches up to `upper` (exclusive),
+    /// at most `bytes_max` bytes, but the first batch whole if `whole_first`. `None` if there is nothing to send.
+    /// `offset` lies in `log_start..=end`.
+    pub fn read(
+        &self,
+        files: &FileCache,
+        offset: i64,
+        upper: i64,
+        bytes_max: u64,
+        whole_first: bool,
+    ) -> Result<Option<Region>, LogError> {
+        if offset >= upper {
+            return Ok(None);
+        }
+        let mut at = self.segments.partition_point(|s| s.base_offset() <= offset).saturating_sub(1);
+        let mut hint = self.hint.filter(|_| at + 1 == self.segments.len());
+        while let Some(segment) = self.segments.get(at) {
+            let is_active = at + 1 == self.segments.len();
+            let mut bytes_end = if is_active { self.active_bytes } else { segment.size() };
+            if let Some(next) = self.segments.get(at + 1)
+                && next.base_offset() < upper
+            {
+                // The bound lies in a later segment: all of this one may be sent.
+            } else if upper < self.end {
+                bytes_end = segment.position_of(files, upper, bytes_end)?.map_or(bytes_end, |b| b.position);
+            }
+            let start = match hint.take() {
+                Some(position) => Some(position),
+                None => segment.position_of(files, offset, bytes_end)?.map(|b| b.position),
+            };
+            if let Some(position) = start.filter(|p| *p < bytes_end) {
+                return segment.region(files, position, bytes_end, bytes_max, whole_first);
+            }
+            // Nothing at or after the offset here (compaction took it): go on with the next segment.
+            at += 1;
+        }
+        Ok(None)
+    }
+}
+
+/// Creates the directory of a partition with its `partition.metadata`; what exists is kept.
+pub fn create_dir(dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
+    let what = || format!("creating {}", dir.display());
+    match std::fs::create_dir(dir) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(LogError::Io { what: what(), source: e }),
+    }
+    let path = dir.join(files::PARTITION_METADATA);
+    if !path.exists() {
+        std::fs::write(&path, format!("version: 0\ntopic_id: {topic_id}\n")).map_err(LogError::io(what()))?;
+    }
+    Ok(())
+}
+
+/// The topic id in a directory's `partition.metadata`, if it has a readable one.
+pub fn read_topic_id(dir: &Path) -> Option<TopicId> {
+    let text = std::fs::read_to_string(dir.join(files::PARTITION_METADATA)).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("topic_id:"))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Opening a log: what is in the directory, how much of it is whole, and the state that follows from it (Kafka's
+//! `LogLoader`). Runs again after a crash in its middle with the same result.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::append::Active;
+use super::epochs::LeaderEpochs;
+use super::files;
+use super::producers::Producers;
+use super::segment::{Segment, scan};
+use super::{Log, LogConfig, LogEnv, LogError};
+use crate::record::{BatchHeader, batch};
+
+/// What is known of how the log was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Closed in order: its files are whole.
+    Clean,
+    /// The process died, the machine went on: all that was written is in the page cache, only the last batch may be torn.
+    ProcessDied,
+    /// The machine went down as well: anything past the recovery point may be missing.
+    MachineDied,
+}
+
+/// What opening found and mended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Bytes cut off the end because they were no whole batch with its CRC.
+    pub truncated_bytes: u64,
+    /// Segments dropped since an earlier one ended before its end.
+    pub dropped_segments: usize,
+}
+
+impl Log {
+    /// Opens the log in `dir`, which exists (see [`super::create_dir`]). `log_start` and `recovery_point` are what the
+    /// caller has on record; both may be behind or beyond what the files say.
+    pub fn open(
+        dir: &Path,
+        env: LogEnv,
+        config: LogConfig,
+        mode: OpenMode,
+        log_start: i64,
+        recovery_point: i64,
+    ) -> Result<(Log, RecoveryReport), LogError> {
+        let mut report = RecoveryReport::default();
+        let mut segments = list_segments(dir)?;
+        if segments.is_empty() {
+            segments.push(Segment::create(dir, log_start.max(0))?);
+        }
+        if mode == OpenMode::MachineDied {
+            drop_after_gap(&mut segments, &env, recovery_point, &mut report)?;
+        }
+        let last = segments.last().expect("at least one segment");
+        let end = match mode {
+            OpenMode::Clean => match end_by_index(last, &env)? {
+                Some(end) => end,
+                None => recover_segment(last, &env, &config, &mut report)?,
+            },
+            _ => recover_segment(last, &env, &config, &mut report)?,
+        };
+        let first_timestamp = first_batch(last, &env)?.map(|h| h.max_timestamp);
+        let segments: Vec<Arc<Segment>> = segments.into_iter().map(Arc::new).collect();
+        let producers = load_producers(dir, &segments, &env, end)?;
+        let mut epochs = LeaderEpochs::load(dir);
+        if epochs.is_empty() {
+            epochs.begin(0, segments[0].base_offset())?;
+        } else if report.truncated_bytes > 0 && mode == OpenMode::MachineDied {
+            // Readers may have seen what is gone: a new epoch lets them find out (KIP-101).
+            let next = epochs.latest() + 1;
+            epochs.begin(next, end)?;
+        }
+        let segment = segments.last().expect("at least one segment").clone();
+        let file = segment.hold_open()?;
+        let created_ms = env.clock.wall_ms();
+        let mut log = Log {
+            dir: dir.to_owned(),
+            active: Active::new(segment, file, first_timestamp, created_ms),
+            log_start: log_start.clamp(segments[0].base_offset(), end.max(segments[0].base_offset())),
+            end,
+            recovery_point: if mode == OpenMode::Clean { end } else { recovery_point.min(end) },
+            segments: Arc::new(segments),
+            env,
+            config,
+            producers,
+            epochs,
+        };
+        log.expire_producers();
+        log.drop_segments_below_start();
+        Ok((log, report))
+    }
+}
+
+/// The segments of a directory, oldest first. Files of an unfinished deletion are removed.
+fn list_segments(dir: &Path) -> Result<Vec<Segment>, LogError> {
+    let what = || format!("listing {}", dir.display());
+    let mut segments = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(LogError::io(what()))? {
+        let entry = entry.map_err(LogError::io(what()))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.ends_with(".deleted") || name.ends_with(".cleaned") || name.ends_with(".tmp") {
+            let _ = std::fs::remove_file(entry.path());
+        } else if let Some(base_offset) = files::offset_in_name(name, "log") {
+            let size = entry.metadata().map_err(LogError::io(what()))?.len();
+            segments.push(Segment::existing(dir, base_offset, size));
+        }
+    }
+    segments.sort_by_key(Segment::base_offset);
+    Ok(segments)
+}
+
+/// The end of a segment that was closed in order: the batches after the last index entry lead exactly to its end.
+/// `None` if they do not.
+fn end_by_index(segment: &Segment, env: &LogEnv) -> Result<Option<i64>, LogError> {
+    let size = segment.size();
+    if size == 0 {
+        return Ok(Some(segment.base_offset()));
+    }
+    let start = segment.floor_position(&env.files, i64::MAX)?;
+    let mut end = None;
+    let reached = segment.walk(&env.files, start, |_, header| {
+        end = Some(header.next_offset());
+        ControlFlow::Continue(())
+    })?;
+    Ok(end.filter(|_| reached == size))
+}
+
+/// Keeps the valid prefix of the last segment: batches in offset order whose CRC fits. Builds its indexes anew.
+fn recover_segment(
+    segment: &Segment,
+    env: &LogEnv,
+    config: &LogConfig,
+    report: &mut RecoveryReport,
+) -> Result<i64, LogError> {
+    let file = segment.file(&env.files)?;
+    let what = || format!("reading {}", segment.path().display());
+    let mut indexes = segment.new_indexes();
+    let mut end = segment.base_offset();
+    let mut bytes = Vec::new();
+    let mut failed = None;
+    let valid = scan(&file, 0, segment.size(), |position, header| {
+        bytes.resize(header.size(), 0);
+        match files::read_at(&file, &mut bytes, position) {
+            Ok(n) if n == bytes.len() => {}
+            Ok(_) => return ControlFlow::Break(()),
+            Err(e) => {
+                failed = Some(e);
+                return ControlFlow::Break(());
+            }
+        }
+        if header.base_offset < end || !batch::crc_matches(&bytes) {
+            return ControlFlow::Break(());
+        }
+        end = header.next_offset();
+        indexes.enter(header, position, header.size() as u64, config.index_interval_bytes);
+        ControlFlow::Continue(())
+    })
+    .map_err(LogError::io(what()))?;
+    if let Some(source) = failed {
+        return Err(LogError::Io { what: what(), source });
+    }
+    let cut = segment.size() - valid;
+    if cut > 0 {
+        tracing::warn!(segment = %segment.path().display(), bytes = cut, end, "cutting what is no whole batch off the end");
+        report.truncated_bytes += cut;
+        segment.truncate(&env.files, valid)?;
+    }
+    segment.set_indexes(indexes);
+    Ok(end)
+}
+
+/// After a machine crash a sealed segment past the recovery point may lack pages: the log ends where the first one ends
+/// short of its successor.
+fn drop_after_gap(
+    segments: &mut Vec<Segment>,
+    env: &LogEnv,
+    recovery_point: i64,
+    report: &mut RecoveryReport,
+) -> Result<(), LogError> {
+    let mut keep = segments.len();
+    for i in 0..segments.len().saturating_sub(1) {
+        if segments[i + 1].base_offset() <= recovery_point {
+            continue;
+        }
+        let mut end = segments[i].base_offset();
+        let reached = segments[i].walk(&env.files, 0, |_, header| {
+            if header.base_offset < end {
+                return ControlFlow::Break(());
+            }
+            end = header.next_offset();
+            ControlFlow::Continue(())
+        })?;
+        if reached != segments[i].size() || end > segments[i + 1].base_offset() {
+            keep = i + 1;
+            break;
+        }
+    }
+    for lost in segments.drain(keep..) {
+        tracing::warn!(segment = %lost.path().display(), "dropping a segment: the one before it ends early");
+        report.dropped_segments += 1;
+        report.truncated_bytes += lost.size();
+        lost.delete_files(&env.files);
+    }
+    Ok(())
+}
+
+fn first_batch(segment: &Segment, env: &LogEnv) -> Result<Option<BatchHeader>, LogError> {
+    let mut first = None;
+    segment.walk(&env.files, 0, |_, header| {
+        first = Some(*header);
+        ControlFlow::Break(())
+    })?;
+    Ok(first)
+}
+
+/// The producer state at `end`: the newest snapshot, and the headers of all batches after it.
+fn load_producers(dir: &Path, segments: &[Arc<Segment>], env: &LogEnv, end: i64) -> Result<Producers, LogError> {
+    let (mut producers, from) = Producers::load(dir, segments[0].base_offset(), end);
+    if from >= end {
+        return Ok(producers);
+    }
+    let first = segments.partition_point(|s| s.base_offset() <= from).saturating_sub(1);
+    for segment in &segments[first..] {
+        let reached = segment.walk(&env.files, 0, |_, header| {
+            if header.base_offset >= from {
+                producers.appended(header);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if reached != segment.size() {
+            tracing::warn!(segment = %segment.path().display(), position = reached, "no batch here: the segment is damaged");
+        }
+    }
+    Ok(producers)
+}

@@ -1,0 +1,403 @@
+//! One segment: a `.log` file of batches, back to back, with its two indexes.
+
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::LogError;
+use super::files::{self, FileCache, Region};
+use super::index::{Entry, OffsetEntry, SparseIndex, TimeEntry};
+use crate::record::{BatchHeader, HEADER_BYTES};
+
+/// Bytes read at once when headers are walked.
+const SCAN_BYTES: usize = 8 << 10;
+
+#[derive(Debug)]
+pub struct Segment {
+    base_offset: i64,
+    path: PathBuf,
+    /// Bytes of whole batches; changes by append and truncation only, both under the partition's lock.
+    size: AtomicU64,
+    handle: Mutex<Handle>,
+    indexes: Mutex<Indexes>,
+}
+
+#[derive(Debug)]
+enum Handle {
+    /// The active segment keeps its file open.
+    Open(Arc<File>),
+    OnDemand(Weak<File>),
+}
+
+/// The two indexes of a segment, and what must be known to add to them.
+#[derive(Debug)]
+pub struct Indexes {
+    offsets: SparseIndex<OffsetEntry>,
+    times: SparseIndex<TimeEntry>,
+    /// The largest timestamp of the segment and the last offset of the batch that set it, once known.
+    max: Option<TimeEntry>,
+    max_known: bool,
+    bytes_since_entry: u64,
+}
+
+/// A batch found in a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchAt {
+    pub position: u64,
+    pub header: BatchHeader,
+}
+
+impl Segment {
+    /// A new, empty segment with its file open. Leftovers of the same name are cut.
+    pub fn create(dir: &Path, base_offset: i64) -> Result<Segment, LogError> {
+        let path = files::offset_file(dir, base_offset, "log");
+        let what = || format!("creating {}", path.display());
+        let file = files::open_read_write(&path).map_err(LogError::io(what()))?;
+        file.set_len(0).map_err(LogError::io(what()))?;
+        let mut segment = Segment::existing(dir, base_offset, 0);
+        segment.handle = Mutex::new(Handle::Open(Arc::new(file)));
+        segment.indexes = Mutex::new(Indexes::empty(dir, base_offset));
+        Ok(segment)
+    }
+
+    /// A segment that is there, `size` bytes long.
+    pub fn existing(dir: &Path, base_offset: i64, size: u64) -> Segment {
+        Segment {
+            base_offset,
+            path: files::offset_file(dir, base_offset, "log"),
+            size: AtomicU64::new(size),
+            handle: Mutex::new(Handle::OnDemand(Weak::new())),
+            indexes: Mutex::new(Indexes {
+                offsets: SparseIndex::existing(files::offset_file(dir, base_offset, "index"), base_offset),
+                times: SparseIndex::existing(files::offset_file(dir, base_offset, "timeindex"), base_offset),
+                max: None,
+                max_known: false,
+                bytes_since_entry: 0,
+            }),
+        }
+    }
+
+    pub fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// The file, opened if need be.
+    pub fn file(&self, cache: &FileCache) -> Result<Arc<File>, LogError> {
+        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*handle {
+            Handle::Open(file) => return Ok(file.clone()),
+            Handle::OnDemand(weak) => {
+                if let Some(file) = weak.upgrade() {
+                    return Ok(file);
+                }
+            }
+        }
+        let file = Arc::new(self.open()?);
+        *handle = Handle::OnDemand(Arc::downgrade(&file));
+        cache.keep(file.clone());
+        Ok(file)
+    }
+
+    fn open(&self) -> Result<File, LogError> {
+        // Never created here: a segment that is gone must be an error, not an empty file.
+        std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&self.path)
+            .map_err(LogError::io(format!("opening {}", self.path.display())))
+    }
+
+    /// Keeps the file open from now on, for the active segment.
+    pub fn hold_open(&self) -> Result<Arc<File>, LogError> {
+        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Handle::Open(file) = &*handle {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(self.open()?);
+        *handle = Handle::Open(file.clone());
+        Ok(file)
+    }
+
+    /// Lets go of the file of a segment that is sealed now; readers may still hold it.
+    pub fn let_go(&self, cache: &FileCache) {
+        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Handle::Open(file) = &*handle {
+            let file = file.clone();
+            *handle = Handle::OnDemand(Arc::downgrade(&file));
+            cache.keep(file);
+        }
+    }
+
+    pub fn sync(&self, cache: &FileCache) -> Result<(), LogError> {
+        self.file(cache)?.sync_data().map_err(LogError::io(format!("syncing {}", self.path.display())))
+    }
+
+    /// Enters a batch that was written at the segment's end. `interval` is `index.interval.bytes`.
+    pub fn appended(&self, header: &BatchHeader, bytes: u64, interval: u64) {
+        let position = self.size();
+        self.size.store(position + bytes, Ordering::Release);
+        self.lock().enter(header, position, bytes, interval);
+    }
+
+    pub fn index_bytes(&self) -> u64 {
+        let mut indexes = self.lock();
+        // Compared as Kafka does, each index with its own limit: the time index has entries half as large again.
+        let offsets = indexes.offsets.bytes() / OffsetEntry::BYTES as u64;
+        let times = indexes.times.bytes() / TimeEntry::BYTES as u64;
+        (offsets * OffsetEntry::BYTES as u64).max(times * TimeEntry::BYTES as u64)
+    }
+
+    /// Writes what the indexes still hold in memory, with the closing entry of the time index.
+    pub fn finish_indexes(&self) -> Result<(), LogError> {
+        let mut indexes = self.lock();
+        if let (true, Some(max)) = (indexes.max_known, indexes.max) {
+            indexes.times.push(max);
+        }
+        let what = || format!("writing the indexes of {}", self.path.display());
+        indexes.offsets.finish().map_err(LogError::io(what()))?;
+        indexes.times.finish().map_err(LogError::io(what()))
+    }
+
+    /// The first batch whose last offset is at least `offset`, below `bytes_end`.
+    pub fn position_of(&self, cache: &FileCache, offset: i64, bytes_end: u64) -> Result<Option<BatchAt>, LogError> {
+        if bytes_end == 0 {
+            return Ok(None);
+        }
+        let file = self.file(cache)?;
+        let start = self.checked_floor(&file, offset)?;
+        let mut found = None;
+        let end = scan(&file, start, bytes_end, |position, header| {
+            if header.last_offset() >= offset {
+                found = Some(BatchAt { position, header: *header });
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(LogError::io(format!("reading {}", self.path.display())))?;
+        if found.is_none() && end < bytes_end {
+            return Err(LogError::Corrupt(format!("no batch at position {end} of {}", self.path.display())));
+        }
+        Ok(found)
+    }
+
+    /// A position at or before the batch that contains `offset`, from the index if the batch it names is there.
+    fn checked_floor(&self, file: &File, offset: i64) -> Result<u64, LogError> {
+        let size = self.size();
+        let floor = self.lock().offsets.floor(offset);
+        match floor {
+            Some(entry) if self.lands(file, entry) => return Ok(u64::from(entry.position)),
+            None if size <= REBUILD_ABOVE_BYTES || self.lock().offsets.last().is_some() => return Ok(0),
+            _ => {}
+        }
+        self.rebuild_indexes(file)?;
+        Ok(self.lock().offsets.floor(offset).map_or(0, |e| u64::from(e.position)))
+    }
+
+    /// Like [`Segment::position_of`], but only as near as the index leads.
+    pub fn floor_position(&self, cache: &FileCache, offset: i64) -> Result<u64, LogError> {
+        self.checked_floor(&*self.file(cache)?, offset)
+    }
+
+    fn lands(&self, file: &File, entry: OffsetEntry) -> bool {
+        let mut bytes = [0u8; HEADER_BYTES];
+        let position = u64::from(entry.position);
+        position + HEADER_BYTES as u64 <= self.size()
+            && files::read_at(file, &mut bytes, position).is_ok_and(|n| n == HEADER_BYTES)
+            && BatchHeader::read(&bytes).is_some_and(|h| h.is_plausible() && h.last_offset() == entry.offset)
+    }
+
+    fn rebuild_indexes(&self, file: &File) -> Result<(), LogError> {
+        tracing::warn!(segment = %self.path.display(), "an index does not fit its log: rebuilding it");
+        let mut indexes = self.new_indexes();
+        scan(file, 0, self.size(), |position, header| {
+            indexes.enter(header, position, header.size() as u64, REBUILT_INTERVAL_BYTES);
+            ControlFlow::Continue(())
+        })
+        .map_err(LogError::io(format!("reading {}", self.path.display())))?;
+        self.set_indexes(indexes);
+        Ok(())
+    }
+
+    /// The largest timestamp in the segment, with the last offset of the batch that set it. `None` if it is empty.
+    pub fn max_timestamp(&self, cache: &FileCache) -> Result<Option<TimeEntry>, LogError> {
+        {
+            let indexes = self.lock();
+            if indexes.max_known {
+                return Ok(indexes.max);
+            }
+        }
+        if self.size() == 0 {
+            return Ok(None);
+        }
+        let last = self.lock().times.last();
+        if let Some(entry) = last
+            && let Ok(Some(batch)) = self.position_of(cache, entry.offset, self.size())
+            && batch.header.last_offset() == entry.offset
+            && batch.header.max_timestamp == entry.timestamp
+        {
+            let mut indexes = self.lock();
+            indexes.max = Some(entry);
+            indexes.max_known = true;
+            return Ok(Some(entry));
+        }
+        self.rebuild_indexes(&*self.file(cache)?)?;
+        Ok(self.lock().max)
+    }
+
+    /// A position before which no batch has a timestamp of `timestamp` or more.
+    pub fn position_before_timestamp(&self, cache: &FileCache, timestamp: i64) -> Result<u64, LogError> {
+        let Some(entry) = self.lock().times.floor(timestamp - 1) else { return Ok(0) };
+        match self.position_of(cache, entry.offset, self.size())? {
+            Some(b) if b.header.last_offset() == entry.offset && b.header.max_timestamp == entry.timestamp => {
+                Ok(b.position)
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// What may be sent from `position` on; see [`super::Snapshot::read`].
+    pub fn region(
+        &self,
+        cache: &FileCache,
+        position: u64,
+        bytes_end: u64,
+        bytes_max: u64,
+        whole_first: bool,
+    ) -> Result<Option<Region>, LogError> {
+        let file = self.file(cache)?;
+        let mut length = (bytes_end - position).min(bytes_max);
+        if length < bytes_end - position {
+            let mut bytes = [0u8; HEADER_BYTES];
+            let n = files::read_at(&file, &mut bytes, position)
+                .map_err(LogError::io(format!("reading {}", self.path.display())))?;
+            let first = BatchHeader::read(&bytes[..n]).map_or(0, |h| h.size() as u64).min(bytes_end - position);
+            if first > length {
+                if !whole_first {
+                    return Ok(None);
+                }
+                length = first;
+            }
+        }
+        Ok(Some(Region { file, position, length: length as usize }))
+    }
+
+    /// Walks the headers from `from` on; answers the position after the last whole batch.
+    pub fn walk(
+        &self,
+        cache: &FileCache,
+        from: u64,
+        step: impl FnMut(u64, &BatchHeader) -> ControlFlow<()>,
+    ) -> Result<u64, LogError> {
+        let file = self.file(cache)?;
+        scan(&file, from, self.size(), step).map_err(LogError::io(format!("reading {}", self.path.display())))
+    }
+
+    /// Cuts the file at `size` and forgets the indexes beyond by rebuilding them.
+    pub fn truncate(&self, cache: &FileCache, size: u64) -> Result<(), LogError> {
+        let file = self.file(cache)?;
+        file.set_len(size).map_err(LogError::io(format!("truncating {}", self.path.display())))?;
+        self.size.store(size, Ordering::Release);
+        Ok(())
+    }
+
+    /// Empty indexes for this segment, to be filled by whoever walks it.
+    pub fn new_indexes(&self) -> Indexes {
+        Indexes::empty(self.path.parent().unwrap_or(Path::new(".")), self.base_offset)
+    }
+
+    pub fn set_indexes(&self, indexes: Indexes) {
+        *self.lock() = indexes;
+    }
+
+    pub fn delete_files(&self, cache: &FileCache) {
+        if let Handle::OnDemand(weak) = &*self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(file) = weak.upgrade()
+        {
+            cache.forget(&file);
+        }
+        for suffix in ["log", "index", "timeindex", "txnindex"] {
+            let path = self.path.with_extension(suffix);
+            if let Err(error) = std::fs::remove_file(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "could not delete a file of a dropped segment");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Indexes> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Segments up to this size are walked from their start rather than indexed anew when their index is empty.
+const REBUILD_ABOVE_BYTES: u64 = 64 << 10;
+/// Spacing of a rebuilt index: Kafka's default `index.interval.bytes`.
+const REBUILT_INTERVAL_BYTES: u64 = 4096;
+
+impl Indexes {
+    fn empty(dir: &Path, base_offset: i64) -> Indexes {
+        Indexes {
+            offsets: SparseIndex::empty(files::offset_file(dir, base_offset, "index"), base_offset),
+            times: SparseIndex::empty(files::offset_file(dir, base_offset, "timeindex"), base_offset),
+            max: None,
+            max_known: true,
+            bytes_since_entry: 0,
+        }
+    }
+
+    /// Kafka's `LogSegment.append`: one entry after every more than `interval` bytes.
+    pub fn enter(&mut self, header: &BatchHeader, position: u64, bytes: u64, interval: u64) {
+        if self.max_known && self.max.is_none_or(|max| header.max_timestamp > max.timestamp) {
+            self.max = Some(TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() });
+        }
+        if self.bytes_since_entry > interval {
+            self.offsets.push(OffsetEntry { offset: header.last_offset(), position: position as u32 });
+            if let Some(max) = self.max {
+                self.times.push(max);
+            }
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry += bytes;
+    }
+}
+
+/// Walks headers in `from..to` until `step` breaks or no whole plausible batch follows; answers the position reached.
+pub fn scan(
+    file: &File,
+    from: u64,
+    to: u64,
+    mut step: impl FnMut(u64, &BatchHeader) -> ControlFlow<()>,
+) -> std::io::Result<u64> {
+    let mut buffer = vec![0u8; SCAN_BYTES];
+    let (mut buffer_start, mut buffered) = (from, 0usize);
+    let mut position = from;
+    while position + HEADER_BYTES as u64 <= to {
+        let mut at = (position - buffer_start) as usize;
+        if at + HEADER_BYTES > buffered {
+            buffer_start = position;
+            buffered = files::read_at(file, &mut buffer, position)?;
+            at = 0;
+        }
+        let Some(header) = buffer.get(at..buffered).and_then(BatchHeader::read) else { break };
+        let next = position + header.size() as u64;
+        if !header.is_plausible() || next > to {
+            break;
+        }
+        if step(position, &header).is_break() {
+            break;
+        }
+        position = next;
+    }
+    Ok(position)
+}

@@ -1,0 +1,274 @@
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::base::{Clock, TopicId};
+use crate::record::build::{BatchFields, NewRecord, build};
+use crate::record::{BatchHeader, PreparedBatch};
+
+struct Fixture {
+    root: tempfile::TempDir,
+    env: LogEnv,
+    config: LogConfig,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let root = tempfile::tempdir().expect("temporary directory");
+        create_dir(&root.path().join("t-0"), TopicId::random()).expect("create");
+        let env = LogEnv { clock: Clock::manual(1_000_000), files: Arc::new(FileCache::new(4)), sync: false };
+        let config = LogConfig {
+            segment_bytes: 20_000,
+            segment_ms: i64::MAX,
+            index_interval_bytes: 500,
+            index_bytes_max: 10 << 20,
+            producer_expiration_ms: 86_400_000,
+        };
+        Fixture { root, env, config }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.root.path().join("t-0")
+    }
+
+    fn open(&self, mode: OpenMode) -> Log {
+        self.open_from(mode, 0).0
+    }
+
+    fn open_from(&self, mode: OpenMode, log_start: i64) -> (Log, RecoveryReport) {
+        Log::open(&self.dir(), self.env.clone(), self.config.clone(), mode, log_start, 0).expect("open")
+    }
+
+    fn newest(&self, suffix: &str) -> PathBuf {
+        let mut names: Vec<PathBuf> = std::fs::read_dir(self.dir())
+            .expect("list")
+            .map(|e| e.expect("entry").path())
+            .filter(|p| p.extension().is_some_and(|e| e == suffix))
+            .collect();
+        names.sort();
+        names.pop().expect("a file with that suffix")
+    }
+}
+
+fn batch(n: usize, timestamp: i64) -> PreparedBatch {
+    sequenced(n, timestamp, -1, -1, -1)
+}
+
+fn sequenced(n: usize, timestamp: i64, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> PreparedBatch {
+    let records: Vec<NewRecord> = (0..n)
+        .map(|i| NewRecord {
+            value: Some(Bytes::from(vec![b'x'; 100])),
+            timestamp: timestamp + i as i64,
+            ..Default::default()
+        })
+        .collect();
+    let fields = BatchFields { producer_id, producer_epoch, base_sequence, ..Default::default() };
+    PreparedBatch::trusted(build(&fields, &records).expect("build").into()).expect("a batch")
+}
+
+/// Base offsets of all batches from `from` on, read as a consumer would.
+fn read_all(log: &Log, env: &LogEnv, from: i64) -> Vec<i64> {
+    let mut offsets = Vec::new();
+    let mut next = from;
+    while next < log.end() {
+        let snapshot = log.snapshot(next);
+        let region = snapshot.read(&env.files, next, log.end(), 700, true).expect("read").expect("data");
+        let mut bytes = vec![0; region.length];
+        region.file.read_exact_at(&mut bytes, region.position).expect("region");
+        let mut at = 0;
+        while let Some(header) = bytes.get(at..).and_then(BatchHeader::read) {
+            if at + header.size() > bytes.len() {
+                break;
+            }
+            offsets.push(header.base_offset);
+            next = header.next_offset();
+            at += header.size();
+        }
+    }
+    offsets
+}
+
+#[test] // S6, S7
+fn offsets_are_dense_across_segments_and_reads_find_the_batch_that_holds_an_offset() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..200 {
+        let appended = log.append(&batch(3, i)).expect("append");
+        assert_eq!(appended.base_offset, i * 3);
+    }
+    assert!(log.segment_count() > 3, "rolled");
+    let expected: Vec<i64> = (0..200).map(|i| i * 3).collect();
+    assert_eq!(read_all(&log, &fixture.env, 0), expected);
+    for offset in [0, 1, 2, 3, 100, 301, 302, 599] {
+        assert_eq!(read_all(&log, &fixture.env, offset)[0], offset / 3 * 3, "the batch that holds {offset}");
+    }
+}
+
+#[test]
+fn a_clean_log_opens_at_its_end_and_a_torn_one_is_cut() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..100 {
+        log.append(&batch(2, i)).expect("append");
+    }
+    log.close().expect("close");
+    drop(log);
+    let log = fixture.open(OpenMode::Clean);
+    assert_eq!(log.end(), 200);
+    drop(log);
+    // A torn last batch, as a crash in the middle of a write leaves it.
+    let newest = fixture.newest("log");
+    let file = std::fs::OpenOptions::new().write(true).open(&newest).expect("open");
+    let length = file.metadata().expect("metadata").len();
+    file.set_len(length - 10).expect("tear");
+    let (mut log, report) = fixture.open_from(OpenMode::ProcessDied, 0);
+    assert_eq!(log.end(), 198);
+    assert!(report.truncated_bytes > 0);
+    assert_eq!(log.append(&batch(2, 500)).expect("append").base_offset, 198);
+    let expected: Vec<i64> = (0..100).map(|i| i * 2).collect();
+    assert_eq!(read_all(&log, &fixture.env, 0), expected);
+}
+
+#[test]
+fn garbage_in_an_index_never_gives_a_wrong_answer_also_after_a_clean_stop() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..100 {
+        log.append(&batch(2, i * 10)).expect("append");
+    }
+    log.close().expect("close");
+    for suffix in ["index", "timeindex"] {
+        for entry in std::fs::read_dir(fixture.dir()).expect("list") {
+            let path = entry.expect("entry").path();
+            if path.extension().is_some_and(|e| e == suffix) {
+                let length = std::fs::metadata(&path).expect("metadata").len() as usize;
+                std::fs::write(&path, vec![0x5a; length + 120]).expect("garbage");
+            }
+        }
+    }
+    let log = fixture.open(OpenMode::Clean);
+    assert_eq!(log.end(), 200);
+    assert_eq!(read_all(&log, &fixture.env, 0).len(), 100);
+    let snapshot = log.snapshot(0);
+    for i in [0, 1, 50, 99] {
+        let found = snapshot.first_at_or_after(&fixture.env.files, i * 10).expect("look up").expect("found");
+        assert_eq!((found.offset, found.timestamp), (i * 2, i * 10));
+    }
+}
+
+#[test] // S10
+fn look_ups_by_time_are_exact_to_the_record() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..100 {
+        log.append(&batch(5, i * 100)).expect("append");
+    }
+    let at = |log: &Log, t: i64| log.snapshot(0).first_at_or_after(&fixture.env.files, t).expect("look up");
+    assert_eq!(at(&log, -5).map(|f| f.offset), Some(0));
+    assert_eq!(at(&log, 203).map(|f| (f.offset, f.timestamp)), Some((13, 203)));
+    assert_eq!(at(&log, 250).map(|f| (f.offset, f.timestamp)), Some((15, 300)));
+    assert_eq!(at(&log, 9_905), None);
+    let max = log.snapshot(0).max_timestamp(&fixture.env.files).expect("look up").expect("found");
+    assert_eq!((max.offset, max.timestamp), (499, 9_904));
+    log.advance_log_start(250);
+    assert_eq!(at(&log, 0).map(|f| f.offset), Some(250));
+}
+
+#[test] // S36
+fn the_log_start_moves_and_frees_segments() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..200 {
+        log.append(&batch(3, i)).expect("append");
+    }
+    let before = log.size();
+    assert!(log.advance_log_start(300) > 0);
+    assert!(log.size() < before);
+    assert_eq!(log.log_start(), 300);
+    log.advance_log_start(100);
+    assert_eq!(log.log_start(), 300, "never back");
+    log.advance_log_start(600);
+    assert_eq!((log.log_start(), log.end(), log.size()), (600, 600, 0));
+    drop(log);
+    let (mut log, _) = fixture.open_from(OpenMode::ProcessDied, 600);
+    assert_eq!((log.log_start(), log.end()), (600, 600));
+    assert_eq!(log.append(&batch(1, 0)).expect("append").base_offset, 600);
+}
+
+#[test]
+fn idempotence_survives_both_kinds_of_restart() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..8 {
+        assert_eq!(log.append(&sequenced(2, i, 7, 0, i as i32 * 2)).expect("append").base_offset, i * 2);
+    }
+    let duplicate = log.append(&sequenced(2, 3, 7, 0, 6)).expect("append");
+    assert_eq!((duplicate.base_offset, duplicate.duplicate), (6, true));
+    assert!(matches!(log.append(&sequenced(2, 0, 7, 0, 0)), Err(AppendError::OutOfOrderSequence(_))), "too old");
+    assert!(matches!(log.append(&sequenced(2, 0, 7, 0, 18)), Err(AppendError::OutOfOrderSequence(_))), "a gap");
+    assert!(matches!(log.append(&sequenced(1, 0, 7, 1, 3)), Err(AppendError::OutOfOrderSequence(_))), "new epoch");
+    assert_eq!(log.end(), 16, "refusals leave nothing");
+    drop(log);
+    let mut log = fixture.open(OpenMode::ProcessDied);
+    assert!(log.append(&sequenced(2, 7, 7, 0, 14)).expect("append").duplicate);
+    assert_eq!(log.append(&sequenced(2, 8, 7, 0, 16)).expect("append").base_offset, 16);
+    log.close().expect("close");
+    drop(log);
+    let mut log = fixture.open(OpenMode::Clean);
+    assert!(log.append(&sequenced(2, 8, 7, 0, 16)).expect("append").duplicate);
+    assert_eq!(log.append(&sequenced(1, 0, 7, 1, 0)).expect("new epoch").base_offset, 18);
+    assert!(matches!(log.append(&sequenced(1, 0, 7, 0, 18)), Err(AppendError::InvalidProducerEpoch(_))));
+}
+
+#[test]
+fn sequences_wrap_to_zero() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    log.append(&sequenced(2, 0, 9, 0, i32::MAX - 2)).expect("any first sequence");
+    log.append(&sequenced(3, 0, 9, 0, i32::MAX)).expect("MAX, 0, 1");
+    assert_eq!(log.append(&sequenced(1, 0, 9, 0, 2)).expect("2").base_offset, 5);
+    assert!(log.append(&sequenced(3, 0, 9, 0, i32::MAX)).expect("duplicate").duplicate);
+}
+
+#[test]
+fn a_flipped_byte_in_a_sealed_segment_is_named_and_disturbs_nothing_else() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..200 {
+        log.append(&batch(3, i)).expect("append");
+    }
+    drop(log);
+    let first = files::offset_file(&fixture.dir(), 0, "log");
+    let mut bytes = std::fs::read(&first).expect("read");
+    let second_batch = BatchHeader::read(&bytes).expect("header").size();
+    bytes[second_batch + 80] ^= 1;
+    std::fs::write(&first, &bytes).expect("write");
+    let log = fixture.open(OpenMode::ProcessDied);
+    assert_eq!(log.end(), 600);
+    assert_eq!(read_all(&log, &fixture.env, 0).len(), 200);
+    let verified = verify::verify_dir(&fixture.dir()).expect("verify");
+    assert_eq!(verified.batches, 200);
+    let [damage] = &verified.damage[..] else { panic!("{:?}", verified.damage) };
+    assert_eq!((&damage.segment, damage.position, damage.offset), (&first, second_batch as u64, 3));
+}
+
+#[test]
+fn a_machine_crash_between_segments_ends_the_log_at_the_gap_in_a_new_epoch() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..200 {
+        log.append(&batch(3, i)).expect("append");
+    }
+    drop(log);
+    let first = files::offset_file(&fixture.dir(), 0, "log");
+    let length = std::fs::metadata(&first).expect("metadata").len();
+    std::fs::OpenOptions::new().write(true).open(&first).expect("open").set_len(length / 2).expect("cut");
+    let (log, report) = fixture.open_from(OpenMode::MachineDied, 0);
+    assert!(report.dropped_segments > 0);
+    let offsets = read_all(&log, &fixture.env, 0);
+    assert_eq!(offsets, (0..log.end() / 3).map(|i| i * 3).collect::<Vec<_>>());
+    assert_eq!(log.leader_epoch(), 1);
+    assert_eq!(log.epoch_end(0), Some(EpochEnd { epoch: 0, end_offset: log.end() }));
+}
