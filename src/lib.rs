@@ -6,5 +6,6 @@ pub mod base;
 pub mod record;
 
 pub mod log;
+pub mod wal;
 
 pub mod cli;

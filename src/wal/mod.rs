@@ -1,0 +1,311 @@
+//! Group commit: one journal for metadata changes and for batches of topics that want durability before the answer.
+//!
+//! Owns the files in `<data dir>/wal`, log sequence numbers (LSNs) that never restart, and the thread that writes and
+//! syncs. Knows nothing of what a payload means. Called by `topic`.
+//!
+//! A group is what was appended while the one before it was being synced: no timer. The first sync error is final.
+
+mod file;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::Notify;
+
+use file::WalFile;
+
+/// Bytes of one WAL file; two of them are there from the start.
+pub const FILE_BYTES: u64 = 4 << 20;
+/// What batches leave free in the last file when there is no room for another: metadata changes still fit then.
+const METADATA_RESERVE_BYTES: u64 = FILE_BYTES / 2;
+
+/// What a record is, for whoever replays it.
+pub type Kind = u8;
+
+#[derive(Clone, Debug)]
+pub enum WalError {
+    /// The disk is full; a later append may succeed.
+    NoSpace,
+    /// Writing or syncing failed: nothing more will be accepted.
+    Failed(String),
+    /// What was found cannot be the journal of this directory.
+    Corrupt(String),
+}
+
+impl fmt::Display for WalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WalError::NoSpace => f.write_str("no space left for the write-ahead log"),
+            WalError::Failed(what) => write!(f, "the write-ahead log has failed: {what}"),
+            WalError::Corrupt(what) => write!(f, "the write-ahead log does not fit: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for WalError {}
+
+/// One record as replay sees it.
+pub struct Replayed<'a> {
+    pub lsn: u64,
+    pub kind: Kind,
+    pub payload: &'a [u8],
+}
+
+/// Called once the group of a record is on the disk, or is known to have failed.
+pub type OnCommit = Box<dyn FnOnce(&Result<(), WalError>) + Send>;
+
+/// The open journal. Clones share it.
+#[derive(Clone)]
+pub struct Wal {
+    shared: Option<Arc<Shared>>,
+}
+
+pub(crate) struct Shared {
+    dir: PathBuf,
+    state: Mutex<State>,
+    work: Condvar,
+    /// Set when there is no spare file and little room: batches must wait for space.
+    low_space: AtomicBool,
+    syncs: AtomicU64,
+    /// Told once when writing or syncing fails for good.
+    on_failure: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+struct State {
+    next_lsn: u64,
+    building: Group,
+    files: Vec<WalFile>,
+    spare: Option<WalFile>,
+    failed: Option<String>,
+    closing: bool,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Records that are written and synced together.
+#[derive(Default)]
+struct Group {
+    bytes: Vec<u8>,
+    first_lsn: u64,
+    members: Vec<OnCommit>,
+    outcome: Arc<Outcome>,
+}
+
+/// How a group ended, for those who wait.
+#[derive(Default)]
+struct Outcome {
+    result: Mutex<Option<Result<(), WalError>>>,
+    decided: Condvar,
+    notify: Notify,
+}
+
+/// One appended record, to be waited for.
+pub struct Ticket {
+    pub lsn: u64,
+    outcome: Option<Arc<Outcome>>,
+}
+
+impl Ticket {
+    /// Waits on the calling thread until the record is on the disk.
+    pub fn wait(&self) -> Result<(), WalError> {
+        let Some(outcome) = &self.outcome else { return Ok(()) };
+        let mut result = lock(&outcome.result);
+        loop {
+            if let Some(result) = &*result {
+                return result.clone();
+            }
+            result = outcome.decided.wait(result).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub async fn committed(&self) -> Result<(), WalError> {
+        let Some(outcome) = &self.outcome else { return Ok(()) };
+        loop {
+            let notified = outcome.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if let Some(result) = &*lock(&outcome.result) {
+                return result.clone();
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Outcome {
+    fn decide(&self, result: Result<(), WalError>) {
+        *lock(&self.result) = Some(result);
+        self.decided.notify_all();
+        self.notify.notify_waiters();
+    }
+}
+
+impl Wal {
+    /// A journal that keeps nothing: every append counts as committed. For ephemeral brokers.
+    pub fn disabled() -> Wal {
+        Wal { shared: None }
+    }
+
+    /// Opens the journal in `dir`, replays every record with an LSN above `after_lsn` in order, and goes on behind the
+    /// last one. A torn end of the last file is cut; anything else that does not fit is an error.
+    pub fn open(
+        dir: &Path,
+        after_lsn: u64,
+        replay: impl FnMut(Replayed<'_>) -> Result<(), String>,
+        on_failure: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Wal, WalError> {
+        let opened = file::open_all(dir, after_lsn, replay)?;
+        let mut files = opened.files;
+        if files.is_empty() {
+            files.push(WalFile::create(dir, opened.next_lsn, FILE_BYTES).map_err(|e| failed(dir, e))?);
+        }
+        let spare = match opened.spare {
+            Some(spare) => Some(spare),
+            None => WalFile::create_spare(dir, FILE_BYTES).ok(),
+        };
+        let low_space = spare.is_none() && files.last().is_some_and(|f| f.room() < METADATA_RESERVE_BYTES);
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            state: Mutex::new(State {
+                next_lsn: opened.next_lsn,
+                building: Group::default(),
+                files,
+                spare,
+                failed: None,
+                closing: false,
+                writer: None,
+            }),
+            work: Condvar::new(),
+            low_space: AtomicBool::new(low_space),
+            syncs: AtomicU64::new(0),
+            on_failure,
+        });
+        let for_thread = shared.clone();
+        let writer = std::thread::Builder::new()
+            .name("wal".into())
+            .spawn(move || writer::run(&for_thread))
+            .map_err(|e| failed(dir, e))?;
+        shared.lock().writer = Some(writer);
+        Ok(Wal { shared: Some(shared) })
+    }
+
+    pub fn is_enabled(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Appends a record made of `parts` to the group that is being built. `on_commit` runs on the WAL's thread once the
+    /// group is synced, before anybody who waits for the ticket goes on.
+    pub fn append(&self, kind: Kind, parts: &[&[u8]], on_commit: Option<OnCommit>) -> Result<Ticket, WalError> {
+        let Some(shared) = &self.shared else {
+            if let Some(on_commit) = on_commit {
+                on_commit(&Ok(()));
+            }
+            return Ok(Ticket { lsn: 0, outcome: None });
+        };
+        let mut state = shared.lock();
+        if let Some(what) = &state.failed {
+            return Err(WalError::Failed(what.clone()));
+        }
+        let lsn = state.next_lsn;
+        state.next_lsn += 1;
+        let group = &mut state.building;
+        if group.bytes.is_empty() {
+            group.first_lsn = lsn;
+        }
+        file::encode_record(&mut group.bytes, lsn, kind, parts);
+        group.members.extend(on_commit);
+        let ticket = Ticket { lsn, outcome: Some(group.outcome.clone()) };
+        drop(state);
+        shared.work.notify_one();
+        Ok(ticket)
+    }
+
+    /// Whether a batch may be appended, or must be refused to leave room for metadata changes. Looks for space again
+    /// where there was none.
+    pub fn has_room_for_batches(&self) -> bool {
+        let Some(shared) = &self.shared else { return true };
+        if !shared.low_space.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut state = shared.lock();
+        if state.spare.is_none() {
+            state.spare = WalFile::create_spare(&shared.dir, FILE_BYTES).ok();
+        }
+        let found = state.spare.is_some();
+        if found {
+            shared.low_space.store(false, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// The LSN of the last record appended so far; 0 if there is none.
+    pub fn last_lsn(&self) -> u64 {
+        self.shared.as_ref().map_or(0, |s| s.lock().next_lsn - 1)
+    }
+
+    /// Bytes in files that are still needed.
+    pub fn live_bytes(&self) -> u64 {
+        self.shared.as_ref().map_or(0, |s| s.lock().files.iter().map(WalFile::used).sum())
+    }
+
+    /// How often the journal was synced since it was opened.
+    pub fn syncs(&self) -> u64 {
+        self.shared.as_ref().map_or(0, |s| s.syncs.load(Ordering::Relaxed))
+    }
+
+    /// A checkpoint made all records up to `lsn` needless: files that hold no later ones are recycled or deleted.
+    pub fn release(&self, lsn: u64) {
+        let Some(shared) = &self.shared else { return };
+        let mut state = shared.lock();
+        while state.files.len() > 1 && state.files[1].first_lsn() <= lsn + 1 {
+            let old = state.files.remove(0);
+            if state.spare.is_none() && old.capacity() == FILE_BYTES {
+                state.spare = old.into_spare(&shared.dir).ok();
+                if state.spare.is_some() {
+                    shared.low_space.store(false, Ordering::Relaxed);
+                }
+            } else {
+                old.delete();
+            }
+        }
+    }
+
+    /// Syncs what was appended and ends the thread. Later appends fail.
+    pub fn close(&self) {
+        let Some(shared) = &self.shared else { return };
+        let writer = {
+            let mut state = shared.lock();
+            state.closing = true;
+            state.writer.take()
+        };
+        shared.work.notify_one();
+        if let Some(writer) = writer {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(dir: &Path, error: io::Error) -> WalError {
+    if is_out_of_space(&error) { WalError::NoSpace } else { WalError::Failed(format!("{}: {error}", dir.display())) }
+}
+
+fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+#[cfg(test)]
+mod tests;

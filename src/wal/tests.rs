@@ -1,0 +1,129 @@
+use super::*;
+
+fn open(dir: &Path, after_lsn: u64) -> Result<(Wal, Vec<(u64, Vec<u8>)>), WalError> {
+    let mut seen = Vec::new();
+    let wal = Wal::open(
+        dir,
+        after_lsn,
+        |r| {
+            seen.push((r.lsn, r.payload.to_vec()));
+            Ok(())
+        },
+        Box::new(|what| panic!("{what}")),
+    )?;
+    Ok((wal, seen))
+}
+
+fn last_file(dir: &Path) -> PathBuf {
+    let mut names: Vec<PathBuf> = std::fs::read_dir(dir)
+        .expect("list")
+        .map(|e| e.expect("entry").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "wal"))
+        .collect();
+    names.sort();
+    names.pop().expect("a file")
+}
+
+#[test]
+fn what_was_committed_is_replayed_once_and_in_order() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (wal, seen) = open(dir.path(), 0).expect("open");
+    assert!(seen.is_empty());
+    for i in 0..100u32 {
+        wal.append(1, &[&i.to_be_bytes(), b"tail"], None).expect("append").wait().expect("commit");
+    }
+    wal.close();
+    assert!(wal.append(1, &[b"late"], None).is_err());
+    for _ in 0..3 {
+        let (wal, seen) = open(dir.path(), 40).expect("open");
+        assert_eq!(seen.len(), 60);
+        assert_eq!(seen[0], (41, [&40u32.to_be_bytes()[..], b"tail"].concat()));
+        assert_eq!(wal.last_lsn(), 100);
+        wal.close();
+    }
+}
+
+#[test]
+fn a_torn_end_is_cut_and_lsns_go_on() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (wal, _) = open(dir.path(), 0).expect("open");
+    for _ in 0..3 {
+        wal.append(1, &[&[7; 100]], None).expect("append").wait().expect("commit");
+    }
+    let used = wal.live_bytes() as usize;
+    wal.close();
+    let path = last_file(dir.path());
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[used - 1] ^= 1;
+    std::fs::write(&path, &bytes).expect("write");
+    let (wal, seen) = open(dir.path(), 0).expect("open");
+    assert_eq!(seen.iter().map(|s| s.0).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(wal.append(1, &[b"third again"], None).expect("append").lsn, 3);
+    wal.close();
+    let (wal, seen) = open(dir.path(), 0).expect("open");
+    assert_eq!(seen[2], (3, b"third again".to_vec()));
+    wal.close();
+}
+
+#[test]
+fn files_are_recycled_after_a_release_and_their_old_records_never_come_back() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (wal, _) = open(dir.path(), 0).expect("open");
+    let payload = vec![1u8; 1 << 20];
+    for _ in 0..10 {
+        wal.append(1, &[&payload], None).expect("append").wait().expect("commit");
+    }
+    wal.release(10);
+    assert!(wal.live_bytes() <= FILE_BYTES);
+    for _ in 0..4 {
+        wal.append(1, &[b"small"], None).expect("append").wait().expect("commit");
+    }
+    wal.close();
+    let (wal, seen) = open(dir.path(), 10).expect("open");
+    assert_eq!(seen.iter().map(|s| s.0).collect::<Vec<_>>(), [11, 12, 13, 14]);
+    wal.close();
+    let on_disk: u64 = std::fs::read_dir(dir.path())
+        .expect("list")
+        .map(|e| e.expect("entry").metadata().expect("metadata").len())
+        .sum();
+    assert!(on_disk <= 3 * FILE_BYTES, "{on_disk}");
+}
+
+#[test]
+fn a_hole_in_the_journal_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (wal, _) = open(dir.path(), 0).expect("open");
+    let payload = vec![1u8; 1 << 20];
+    for _ in 0..8 {
+        wal.append(1, &[&payload], None).expect("append").wait().expect("commit");
+    }
+    wal.close();
+    let first = dir.path().join(format!("{:020}.wal", 1));
+    let mut bytes = std::fs::read(&first).expect("read");
+    bytes[2 << 20] ^= 1;
+    std::fs::write(&first, &bytes).expect("write");
+    let error = open(dir.path(), 0).map(|_| ()).expect_err("torn in the middle");
+    assert!(error.to_string().contains("only the last file may end torn"), "{error}");
+    std::fs::remove_file(&first).expect("remove");
+    let error = open(dir.path(), 0).map(|_| ()).expect_err("records missing");
+    assert!(error.to_string().contains("metadata snapshot ends at 0"), "{error}");
+}
+
+#[test] // one sync for what came while the one before it ran
+fn concurrent_appends_share_syncs() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (wal, _) = open(dir.path(), 0).expect("open");
+    let before = wal.syncs();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    wal.append(1, &[&[3; 64]], None).expect("append").wait().expect("commit");
+                }
+            });
+        }
+    });
+    let syncs = wal.syncs() - before;
+    assert!(syncs < 800, "{syncs} syncs for 800 records of 16 threads");
+    wal.close();
+}
