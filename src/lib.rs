@@ -3,3 +3,4 @@
 //! Modules are listed floor by floor, lowest first: a module imports from lower floors only (`tests/floors.rs` checks it).
 
 pub mod cli;
+pub mod config;
