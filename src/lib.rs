@@ -9,3 +9,4 @@ pub mod log;
 pub mod wal;
 
 pub mod cli;
+pub mod config;

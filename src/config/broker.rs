@@ -1,0 +1,331 @@
+//! The static configuration of a broker, from layered sources.
+
+mod check;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::environment;
+use super::error::ConfigError;
+use super::listener::{self, Listener, SecurityProtocol};
+use super::properties;
+use super::table::{self, Support};
+use super::value::{self, Value};
+use super::values::{BrokerValues, first_valid};
+
+/// What a broker was started with. Never changes; dynamic values lie over it in [`super::DynamicBrokerConfig`].
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// Keys as set by file, environment or arguments, unknown ones included.
+    set: BTreeMap<String, String>,
+    cluster_id: Option<String>,
+    listeners: Vec<Listener>,
+    advertised: Vec<Listener>,
+    controller_names: Vec<String>,
+    inter_broker: Option<String>,
+}
+
+/// Something an operator should read once: it does not stop the broker.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Notice {
+    /// A key of Kafka's that changes nothing here.
+    AcceptedWithoutEffect { key: String },
+    /// A key that Kafka does not know either.
+    Unknown { key: String },
+    /// Several log directories: only the first is used.
+    FirstLogDirOnly { used: String, ignored: Vec<String> },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AcceptedWithoutEffect { key } => write!(f, "{key} is accepted without effect"),
+            Self::Unknown { key } => write!(f, "{key} is not a known configuration key: ignored"),
+            Self::FirstLogDirOnly { used, ignored } => {
+                write!(f, "only the first log directory is used: {used}, not {}", ignored.join(", "))
+            }
+        }
+    }
+}
+
+/// Collects the layers in order: what is added later wins.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerConfigBuilder {
+    set: BTreeMap<String, String>,
+    cluster_id: Option<String>,
+}
+
+impl BrokerConfigBuilder {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a `server.properties` file; what cannot be read is an error that names the file.
+    pub fn properties_file(self, path: &Path) -> Result<Self, ConfigError> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            let name = path.display().to_string();
+            ConfigError::new("configuration file", &name, format!("Cannot read configuration file {name}: {error}"))
+        })?;
+        self.properties(&String::from_utf8_lossy(&bytes))
+    }
+
+    /// Adds the text of a `server.properties` file.
+    pub fn properties(mut self, text: &str) -> Result<Self, ConfigError> {
+        self.set.extend(properties::parse(text)?);
+        Ok(self)
+    }
+
+    /// Adds `KAFKA_*` variables and `CLUSTER_ID`, as the `apache/kafka` image reads them; others are not looked at.
+    pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        for (variable, value) in variables {
+            if variable == "CLUSTER_ID" {
+                self.cluster_id = Some(value);
+            } else if let Some(key) = environment::key_of(&variable) {
+                self.set.insert(key, value);
+            }
+        }
+        if let (None, Some(advertised)) = (self.set.get("listeners"), self.set.get("advertised.listeners")) {
+            let listeners = environment::listeners_from_advertised(advertised);
+            self.set.insert("listeners".to_owned(), listeners);
+        }
+        self
+    }
+
+    /// Adds one `key=value` argument.
+    pub fn override_with(mut self, argument: &str) -> Result<Self, ConfigError> {
+        let (key, value) = argument.split_once('=').ok_or_else(|| {
+            let message = format!("Cannot read override {argument}: it must be key=value");
+            ConfigError::new("--override", argument, message)
+        })?;
+        self.set.insert(key.trim().to_owned(), value.to_owned());
+        Ok(self)
+    }
+
+    /// Sets one key, for code that builds a broker.
+    pub fn set(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.set.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Checks everything together. The notices hold each key once, sorted.
+    pub fn build(self) -> Result<(BrokerConfig, Vec<Notice>), ConfigError> {
+        let Self { mut set, mut cluster_id } = self;
+        if let Some(id) = set.remove("cluster.id") {
+            cluster_id = Some(id);
+        }
+        unite_ids(&mut set)?;
+        drop_trailing_commas(&mut set);
+        let mut notices = check_each(&set)?;
+        let mut config = BrokerConfig {
+            set,
+            cluster_id,
+            listeners: Vec::new(),
+            advertised: Vec::new(),
+            controller_names: Vec::new(),
+            inter_broker: None,
+        };
+        check::relations(&config, &config)?;
+        config.resolve_listeners()?;
+        let dirs = config.log_dirs();
+        if dirs.len() > 1 {
+            notices.insert(Notice::FirstLogDirOnly { used: dirs[0].clone(), ignored: dirs[1..].to_vec() });
+        }
+        Ok((config, notices.into_iter().collect()))
+    }
+}
+
+impl BrokerConfig {
+    /// A broker that nobody configured.
+    pub fn defaults() -> Self {
+        let built = BrokerConfigBuilder::new().build();
+        built.expect("a test builds the defaults").0
+    }
+
+    /// The keys that were set, with their text as given.
+    pub fn set_keys(&self) -> &BTreeMap<String, String> {
+        &self.set
+    }
+
+    /// The cluster id asked for (`CLUSTER_ID`, or `cluster.id`); without one the data directory decides.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
+    pub fn node_id(&self) -> i32 {
+        self.get_i32("node.id")
+    }
+
+    /// The rack of this broker, `broker.rack`.
+    pub fn rack(&self) -> Option<String> {
+        self.get_string("broker.rack")
+    }
+
+    /// Where data lives: the first of `log.dirs`, else of `log.dir` where that is set.
+    pub fn log_dir(&self) -> PathBuf {
+        PathBuf::from(&self.log_dirs()[0])
+    }
+
+    /// Everything to bind, controller listeners included.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// What a listener tells its clients to connect to. `None`: the address a client reached us by.
+    ///
+    /// The entry's own host may be `None` with the same meaning; port 0 means the port that was bound.
+    pub fn advertised(&self, listener: &str) -> Option<&Listener> {
+        self.advertised.iter().find(|one| one.name.eq_ignore_ascii_case(listener))
+    }
+
+    /// Whether a listener is one of `controller.listener.names`: bound, but never advertised to clients.
+    pub fn is_controller_listener(&self, listener: &str) -> bool {
+        self.controller_names.iter().any(|name| name.eq_ignore_ascii_case(listener))
+    }
+
+    /// The listener brokers would use among themselves, in upper case: `inter.broker.listener.name`, else the first
+    /// that speaks `security.inter.broker.protocol`, else the first that is not a controller's.
+    pub fn inter_broker_listener_name(&self) -> Option<&str> {
+        self.inter_broker.as_deref()
+    }
+
+    fn log_dirs(&self) -> Vec<String> {
+        let set = |key: &str| self.set.contains_key(key).then(|| self.get_list(key));
+        set("log.dirs").or_else(|| set("log.dir")).unwrap_or_else(|| self.get_list("log.dirs"))
+    }
+
+    fn resolve_listeners(&mut self) -> Result<(), ConfigError> {
+        self.controller_names = self.get_list("controller.listener.names");
+        self.controller_names.iter_mut().for_each(|name| *name = name.to_uppercase());
+        let text = self.value("listeners").to_string();
+        let protocols = self.protocol_map(&text)?;
+        self.listeners = listener::parse_listeners("listeners", &text, &protocols)?;
+        listener::check_distinct("listeners", &text, &self.listeners, false)?;
+        if let Some(secure) = self.listeners.iter().find(|one| one.protocol != SecurityProtocol::Plaintext) {
+            let (protocol, name) = (secure.protocol.name(), &secure.name);
+            let message =
+                format!("security protocol {protocol} of listener {name} is not supported yet: only PLAINTEXT");
+            return Err(ConfigError::new("listeners", &text, message));
+        }
+        if let Some(text) = self.set.get("advertised.listeners") {
+            self.advertised = self.resolve_advertised(text, &protocols)?;
+        }
+        self.inter_broker = self.resolve_inter_broker(&protocols)?;
+        Ok(())
+    }
+
+    /// The map as set; else every protocol by its own name, and controller listeners on PLAINTEXT as long as no other
+    /// listener is secure (Kafka's `effectiveListenerSecurityProtocolMap`).
+    fn protocol_map(&self, listeners: &str) -> Result<listener::ProtocolMap, ConfigError> {
+        const KEY: &str = "listener.security.protocol.map";
+        let mut map = listener::parse_protocol_map(&self.get_string(KEY).unwrap_or_default())?;
+        if !self.set.contains_key(KEY) {
+            let secure = |entry: &str| {
+                let name = entry.split("://").next().unwrap_or_default().trim().to_uppercase();
+                map.get(&name).is_some_and(|&protocol| protocol != SecurityProtocol::Plaintext)
+            };
+            if !listeners.split(',').any(secure) {
+                for name in &self.controller_names {
+                    map.entry(name.clone()).or_insert(SecurityProtocol::Plaintext);
+                }
+            }
+        }
+        Ok(map)
+    }
+
+    fn resolve_advertised(&self, text: &str, protocols: &listener::ProtocolMap) -> Result<Vec<Listener>, ConfigError> {
+        const KEY: &str = "advertised.listeners";
+        let advertised = listener::parse_listeners(KEY, text, protocols)?;
+        listener::check_distinct(KEY, text, &advertised, true)?;
+        for one in &advertised {
+            if one.host.as_deref() == Some("0.0.0.0") {
+                let message =
+                    "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.";
+                return Err(ConfigError::new(KEY, text, message));
+            }
+            if !self.listeners.iter().any(|bound| bound.name == one.name) {
+                let names = |list: &[Listener]| list.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(",");
+                let message = format!(
+                    "advertised.listeners listener names must be equal to or a subset of the ones defined in \
+                     listeners. Found {}. The valid options based on the current configuration are {}",
+                    names(&advertised),
+                    names(&self.listeners)
+                );
+                return Err(ConfigError::new(KEY, text, message));
+            }
+        }
+        Ok(advertised)
+    }
+
+    fn resolve_inter_broker(&self, protocols: &listener::ProtocolMap) -> Result<Option<String>, ConfigError> {
+        const KEY: &str = "inter.broker.listener.name";
+        let name = self.set.get(KEY).map(|name| name.trim().to_uppercase());
+        if let Some(name) = name {
+            if self.set.contains_key("security.inter.broker.protocol") {
+                let message = format!("Only one of {KEY} and security.inter.broker.protocol should be set.");
+                return Err(ConfigError::new(KEY, &name, message));
+            }
+            if !protocols.contains_key(&name) {
+                let message =
+                    format!("Listener with name {name} defined in {KEY} not found in listener.security.protocol.map.");
+                return Err(ConfigError::new(KEY, &name, message));
+            }
+            return Ok(Some(name));
+        }
+        let wanted = self.get_string("security.inter.broker.protocol").unwrap_or_default();
+        let clients = || self.listeners.iter().filter(|one| !self.is_controller_listener(&one.name));
+        let found = clients().find(|one| one.protocol.name() == wanted).or_else(|| clients().next());
+        Ok(found.map(|one| one.name.clone()))
+    }
+}
+
+impl BrokerValues for BrokerConfig {
+    fn value(&self, key: &str) -> Value {
+        first_valid(key, [self.set.get(key)])
+    }
+}
+
+/// `node.id` and `broker.id` are two names of one thing: setting one sets both.
+fn unite_ids(set: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
+    match (set.get("node.id").cloned(), set.get("broker.id").cloned()) {
+        (Some(node), Some(broker)) if node.trim() != broker.trim() => {
+            let message = "You must set `node.id` to the same value as `broker.id`.";
+            return Err(ConfigError::new("node.id", &node, message));
+        }
+        (Some(node), None) => drop(set.insert("broker.id".to_owned(), node)),
+        (None, Some(broker)) => drop(set.insert("node.id".to_owned(), broker)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Generated listener lists often end in a comma, which Kafka refuses and older Kafkas accepted.
+fn drop_trailing_commas(set: &mut BTreeMap<String, String>) {
+    for key in ["listeners", "advertised.listeners"] {
+        if let Some(text) = set.get_mut(key) {
+            let kept = text.trim_end_matches([',', ' ']).len();
+            if kept > 0 {
+                text.truncate(kept);
+            }
+        }
+    }
+}
+
+/// Checks each value by itself and says which keys will change nothing.
+fn check_each(set: &BTreeMap<String, String>) -> Result<BTreeSet<Notice>, ConfigError> {
+    let mut notices = BTreeSet::new();
+    for (name, text) in set {
+        let Some(key) = table::find_broker(name) else {
+            notices.insert(Notice::Unknown { key: name.clone() });
+            continue;
+        };
+        value::parse(key, name, text)?;
+        // A listener-prefixed key is not the key itself: nothing reads those yet.
+        if key.support == Support::Accepted || key.name != name {
+            notices.insert(Notice::AcceptedWithoutEffect { key: name.clone() });
+        }
+    }
+    Ok(notices)
+}

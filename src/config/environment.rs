@@ -1,0 +1,61 @@
+//! Environment variables as configuration, by the rule of the `apache/kafka` image.
+
+#[cfg(test)]
+mod tests;
+
+/// Variables of the image's shell scripts: never keys.
+const EXCLUDED: [&str; 11] = [
+    "KAFKA_VERSION",
+    "KAFKA_HEAP_OPTS",
+    "KAFKA_LOG4J_OPTS",
+    "KAFKA_OPTS",
+    "KAFKA_JMX_OPTS",
+    "KAFKA_JVM_PERFORMANCE_OPTS",
+    "KAFKA_GC_LOG_OPTS",
+    "KAFKA_LOG4J_ROOT_LOGLEVEL",
+    "KAFKA_LOG4J_LOGGERS",
+    "KAFKA_TOOLS_LOG4J_LOGLEVEL",
+    "KAFKA_JMX_HOSTNAME",
+];
+
+/// The key a variable sets, if it sets one: without `KAFKA_`, in lower case, `___` for `-`, `__` for `_`, `_` for `.`.
+pub fn key_of(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix("KAFKA_").filter(|name| !name.is_empty())?;
+    if EXCLUDED.contains(&variable) {
+        return None;
+    }
+    let mut key = String::with_capacity(name.len());
+    let mut rest = name;
+    while !rest.is_empty() {
+        let (sign, length) = match rest {
+            _ if rest.starts_with("___") => ('-', 3),
+            _ if rest.starts_with("__") => ('_', 2),
+            _ if rest.starts_with('_') => ('.', 1),
+            _ => {
+                let end = rest.find('_').unwrap_or(rest.len());
+                key.push_str(&rest[..end].to_lowercase());
+                rest = &rest[end..];
+                continue;
+            }
+        };
+        key.push(sign);
+        rest = &rest[length..];
+    }
+    Some(key)
+}
+
+/// `listeners` for an environment that only advertises: the same names and ports on all interfaces, as the image does.
+pub fn listeners_from_advertised(advertised: &str) -> String {
+    let bind_all = |entry: &str| -> Option<String> {
+        let (name, address) = entry.split_once("://")?;
+        let (_, port) = address.rsplit_once(':')?;
+        Some(format!("{name}://0.0.0.0:{port}"))
+    };
+    advertised
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| bind_all(entry).unwrap_or_else(|| entry.to_owned()))
+        .collect::<Vec<_>>()
+        .join(",")
+}

@@ -1,0 +1,144 @@
+//! Typed access to effective broker values, the same over the static and the dynamic layer.
+
+use super::table::{self, Scope};
+use super::value::Value;
+
+/// Reading broker keys by type.
+///
+/// Keys are those of the table: asking for one that it does not have, or by another type than its own, is a mistake in
+/// the calling code and panics. Values in a layer have passed validation before they got there.
+pub trait BrokerValues {
+    /// The effective value of a key, [`Value::Null`] where neither a layer nor the table gives one.
+    fn value(&self, key: &str) -> Value;
+
+    fn get_bool(&self, key: &str) -> bool {
+        self.value(key).as_bool().unwrap_or_else(|| mistaken(key, "a boolean"))
+    }
+
+    /// Any integer key.
+    fn get_i64(&self, key: &str) -> i64 {
+        self.opt_i64(key).unwrap_or_else(|| mistaken(key, "an integer"))
+    }
+
+    /// Int and short keys.
+    fn get_i32(&self, key: &str) -> i32 {
+        i32::try_from(self.get_i64(key)).unwrap_or_else(|_| mistaken(key, "an int"))
+    }
+
+    /// Integer keys whose default is null.
+    fn opt_i64(&self, key: &str) -> Option<i64> {
+        self.value(key).as_i64()
+    }
+
+    fn get_f64(&self, key: &str) -> f64 {
+        self.value(key).as_f64().unwrap_or_else(|| mistaken(key, "a double"))
+    }
+
+    /// String, class and password keys, as set; `None` is null.
+    fn get_string(&self, key: &str) -> Option<String> {
+        match self.value(key) {
+            Value::String(text) | Value::Class(text) | Value::Password(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// List keys; null is empty.
+    fn get_list(&self, key: &str) -> Vec<String> {
+        self.value(key).as_list().to_vec()
+    }
+
+    /// Partitions of an automatically created topic.
+    fn num_partitions(&self) -> i32 {
+        self.get_i32("num.partitions")
+    }
+
+    fn default_replication_factor(&self) -> i16 {
+        i16::try_from(self.get_i32("default.replication.factor")).unwrap_or(i16::MAX)
+    }
+
+    fn auto_create_topics_enable(&self) -> bool {
+        self.get_bool("auto.create.topics.enable")
+    }
+
+    fn delete_topic_enable(&self) -> bool {
+        self.get_bool("delete.topic.enable")
+    }
+
+    /// Bytes: the largest request a connection may send.
+    fn socket_request_max_bytes(&self) -> i32 {
+        self.get_i32("socket.request.max.bytes")
+    }
+
+    /// Bytes of requests in flight over all connections; never less than one largest request, -1 for no bound.
+    fn queued_max_request_bytes(&self) -> i64 {
+        let bytes = self.get_i64("queued.max.request.bytes");
+        if bytes < 0 { -1 } else { bytes.max(self.socket_request_max_bytes().into()) }
+    }
+
+    fn max_connections(&self) -> i32 {
+        self.get_i32("max.connections")
+    }
+
+    fn max_connections_per_ip(&self) -> i32 {
+        self.get_i32("max.connections.per.ip")
+    }
+
+    /// Milliseconds an idle connection is kept; negative keeps it forever.
+    fn connections_max_idle_ms(&self) -> i64 {
+        self.get_i64("connections.max.idle.ms")
+    }
+
+    /// Bytes: the most a fetch response may carry.
+    fn fetch_max_bytes(&self) -> i32 {
+        self.get_i32("fetch.max.bytes")
+    }
+
+    fn max_incremental_fetch_session_cache_slots(&self) -> i32 {
+        self.get_i32("max.incremental.fetch.session.cache.slots")
+    }
+
+    /// Partitions a DescribeTopicPartitions response may carry.
+    fn max_request_partition_size_limit(&self) -> i32 {
+        self.get_i32("max.request.partition.size.limit")
+    }
+
+    /// Milliseconds after which an idle producer id is forgotten.
+    fn producer_id_expiration_ms(&self) -> i32 {
+        self.get_i32("producer.id.expiration.ms")
+    }
+
+    fn producer_id_expiration_check_interval_ms(&self) -> i32 {
+        self.get_i32("producer.id.expiration.check.interval.ms")
+    }
+
+    /// Milliseconds between writes of the recovery point checkpoint.
+    fn log_flush_offset_checkpoint_interval_ms(&self) -> i32 {
+        self.get_i32("log.flush.offset.checkpoint.interval.ms")
+    }
+
+    /// Milliseconds between retention checks.
+    fn log_retention_check_interval_ms(&self) -> i64 {
+        self.get_i64("log.retention.check.interval.ms")
+    }
+
+    /// Milliseconds after start before the first retention check and its like.
+    fn log_initial_task_delay_ms(&self) -> i64 {
+        self.get_i64("log.initial.task.delay.ms")
+    }
+
+    /// Milliseconds a new group waits for more members.
+    fn group_initial_rebalance_delay_ms(&self) -> i32 {
+        self.get_i32("group.initial.rebalance.delay.ms")
+    }
+}
+
+/// The first of the layered texts that the key's type can read, else its default.
+pub(super) fn first_valid<'a>(key: &str, layers: impl IntoIterator<Item = Option<&'a String>>) -> Value {
+    let Some(row) = table::find(Scope::Broker, key) else { mistaken(key, "a broker key") };
+    let set = layers.into_iter().flatten().find_map(|text| super::value::parse(row, key, text).ok());
+    set.unwrap_or_else(|| super::value::parse_default(row))
+}
+
+fn mistaken(key: &str, expected: &str) -> ! {
+    panic!("{key} is not {expected} of the configuration table")
+}
