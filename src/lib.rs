@@ -3,10 +3,13 @@
 //! Modules are listed floor by floor, lowest first: a module imports from lower floors only (`tests/floors.rs` checks it).
 
 pub mod base;
+
+pub mod config;
 pub mod record;
 
 pub mod log;
 pub mod wal;
 
+pub mod topic;
+
 pub mod cli;
-pub mod config;

@@ -134,6 +134,10 @@ impl Log {
         self.segments.iter().map(|s| s.size()).sum()
     }
 
+    pub fn producer_expiration_ms(&self) -> i64 {
+        self.config.producer_expiration_ms
+    }
+
     pub fn set_config(&mut self, config: LogConfig) {
         self.config = config;
     }

@@ -46,6 +46,10 @@ impl Log {
     ) -> Result<(Log, RecoveryReport), LogError> {
         let mut report = RecoveryReport::default();
         let mut segments = list_segments(dir)?;
+        if segments.is_empty() && recovery_point > log_start {
+            let why = format!("{}: its segments are gone, though offset {recovery_point} was synced", dir.display());
+            return Err(LogError::Corrupt(why));
+        }
         if segments.is_empty() {
             segments.push(Segment::create(dir, log_start.max(0))?);
         }

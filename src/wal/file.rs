@@ -177,11 +177,12 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
 /// Opens all files of the journal and replays the records above `after_lsn`.
 pub fn open_all(
     dir: &Path,
-    after_lsn: u64,
+    after_lsn: Option<u64>,
     mut replay: impl FnMut(Replayed<'_>) -> Result<(), String>,
 ) -> Result<Opened, WalError> {
     std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     let (names, has_spare) = list(dir)?;
+    let after_lsn = after_lsn.unwrap_or(names.first().map_or(0, |first| first - 1));
     let mut opened = Opened { files: Vec::new(), spare: None, next_lsn: after_lsn + 1 };
     if has_spare {
         opened.spare = WalFile::create_spare(dir, super::FILE_BYTES).ok();

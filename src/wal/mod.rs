@@ -59,6 +59,14 @@ pub struct Replayed<'a> {
 /// Called once the group of a record is on the disk, or is known to have failed.
 pub type OnCommit = Box<dyn FnOnce(&Result<(), WalError>) + Send>;
 
+/// Who is told what happens on the WAL's thread.
+pub trait Observer: Send + Sync {
+    /// Writing or syncing failed: nothing more will be accepted. Told once.
+    fn failed(&self, what: &str);
+    /// A new file was begun: a checkpoint may be worth its while.
+    fn rolled(&self);
+}
+
 /// The open journal. Clones share it.
 #[derive(Clone)]
 pub struct Wal {
@@ -72,8 +80,7 @@ pub(crate) struct Shared {
     /// Set when there is no spare file and little room: batches must wait for space.
     low_space: AtomicBool,
     syncs: AtomicU64,
-    /// Told once when writing or syncing fails for good.
-    on_failure: Box<dyn Fn(&str) + Send + Sync>,
+    observer: Box<dyn Observer>,
 }
 
 struct State {
@@ -150,13 +157,13 @@ impl Wal {
         Wal { shared: None }
     }
 
-    /// Opens the journal in `dir`, replays every record with an LSN above `after_lsn` in order, and goes on behind the
-    /// last one. A torn end of the last file is cut; anything else that does not fit is an error.
+    /// Opens the journal in `dir`, replays every record with an LSN above `after_lsn` in order (`None`: all there are),
+    /// and goes on behind the last one. A torn end of the last file is cut; anything else that does not fit is an error.
     pub fn open(
         dir: &Path,
-        after_lsn: u64,
+        after_lsn: Option<u64>,
         replay: impl FnMut(Replayed<'_>) -> Result<(), String>,
-        on_failure: Box<dyn Fn(&str) + Send + Sync>,
+        observer: Box<dyn Observer>,
     ) -> Result<Wal, WalError> {
         let opened = file::open_all(dir, after_lsn, replay)?;
         let mut files = opened.files;
@@ -182,7 +189,7 @@ impl Wal {
             work: Condvar::new(),
             low_space: AtomicBool::new(low_space),
             syncs: AtomicU64::new(0),
-            on_failure,
+            observer,
         });
         let for_thread = shared.clone();
         let writer = std::thread::Builder::new()

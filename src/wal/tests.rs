@@ -1,15 +1,25 @@
 use super::*;
 
+struct Quiet;
+
+impl Observer for Quiet {
+    fn failed(&self, what: &str) {
+        panic!("{what}");
+    }
+
+    fn rolled(&self) {}
+}
+
 fn open(dir: &Path, after_lsn: u64) -> Result<(Wal, Vec<(u64, Vec<u8>)>), WalError> {
     let mut seen = Vec::new();
     let wal = Wal::open(
         dir,
-        after_lsn,
+        Some(after_lsn),
         |r| {
             seen.push((r.lsn, r.payload.to_vec()));
             Ok(())
         },
-        Box::new(|what| panic!("{what}")),
+        Box::new(Quiet),
     )?;
     Ok((wal, seen))
 }

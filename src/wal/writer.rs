@@ -24,7 +24,7 @@ pub(super) fn run(shared: &Shared) {
         let result = commit(shared, &group);
         if let Err(WalError::Failed(what)) = &result {
             shared.lock().failed = Some(what.clone());
-            (shared.on_failure)(what);
+            shared.observer.failed(what);
         }
         for on_commit in group.members.drain(..) {
             on_commit(&result);
@@ -39,10 +39,12 @@ pub(super) fn run(shared: &Shared) {
 }
 
 fn commit(shared: &Shared, group: &Group) -> Result<(), WalError> {
+    let mut rolled = false;
     let file = {
         let mut state = shared.lock();
         if state.files.last().is_none_or(|f| f.room() < group.bytes.len() as u64) {
             roll(shared, &mut state, group)?;
+            rolled = true;
         }
         let file = state.files.last_mut().expect("rolled");
         let writing = file.reserve(group.bytes.len() as u64);
@@ -50,6 +52,9 @@ fn commit(shared: &Shared, group: &Group) -> Result<(), WalError> {
         shared.low_space.store(state.spare.is_none() && room < METADATA_RESERVE_BYTES, Ordering::Relaxed);
         writing
     };
+    if rolled {
+        shared.observer.rolled();
+    }
     let error = |e: std::io::Error| WalError::Failed(e.to_string());
     file.write(&group.bytes).map_err(error)?;
     file.sync().map_err(error)?;

@@ -1,0 +1,349 @@
+//! `TopicManager`: all topics of a broker, by name and by id, and the state that metadata records change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use super::changes::{ChangeError, Changes, Touch};
+use super::metadata::{MetadataRecord, TopicRow};
+use super::partition::{Partition, PartitionEnv};
+use super::upkeep::Task;
+use super::{Topic, TopicSettings};
+use crate::base::{Clock, ProducerId, TopicId};
+use crate::config::{BrokerConfig, BrokerValues, DynamicBrokerConfig, TopicConfig};
+use crate::log;
+
+/// Directories made before a new topic is acknowledged; those of further partitions follow in the background.
+const DIRECTORIES_AT_ONCE: u32 = 16;
+/// Producer ids that one durable record lets be handed out (Kafka's `ProducerIdsBlock`).
+const PRODUCER_ID_BLOCK: i64 = 1000;
+
+pub type ConfigMap = BTreeMap<String, String>;
+
+/// How a manager is started.
+pub struct TopicManagerOptions {
+    pub data_dir: PathBuf,
+    /// Nothing is synced and nothing journalled: the data does not outlive the process.
+    pub ephemeral: bool,
+    pub clock: Clock,
+    pub config: Arc<BrokerConfig>,
+    /// How the directory was left by the last run.
+    pub open_mode: log::OpenMode,
+    /// Called when the WAL has failed: the process must stop.
+    pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+pub struct TopicManager {
+    pub(super) env: Arc<PartitionEnv>,
+    pub(super) index: RwLock<Index>,
+    config: RwLock<Arc<DynamicBrokerConfig>>,
+    pub(super) others: Mutex<OtherConfigs>,
+    producer_ids: Mutex<ProducerIds>,
+    pub(super) changes: Changes,
+    pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Batches could not be replayed since their partition is offline: the WAL must keep them.
+    pub(super) wal_held: AtomicBool,
+    pub(super) last_checkpoint: Mutex<super::checkpoint::LastCheckpoint>,
+}
+
+#[derive(Default)]
+pub(super) struct Index {
+    pub by_name: BTreeMap<Arc<str>, Arc<Topic>>,
+    pub by_id: HashMap<TopicId, Arc<Topic>>,
+}
+
+/// Dynamic configurations of what is neither a topic nor a broker.
+#[derive(Clone, Default)]
+pub struct OtherConfigs {
+    pub groups: BTreeMap<String, ConfigMap>,
+    pub client_metrics: BTreeMap<String, ConfigMap>,
+}
+
+/// Ids from `next` to below `end` are covered by a durable record.
+#[derive(Clone, Copy, Default)]
+struct ProducerIds {
+    next: i64,
+    end: i64,
+}
+
+impl TopicManager {
+    pub(super) fn new(
+        env: Arc<PartitionEnv>,
+        config: DynamicBrokerConfig,
+        changes: Changes,
+    ) -> TopicManager {
+        TopicManager {
+            env,
+            index: RwLock::default(),
+            config: RwLock::new(Arc::new(config)),
+            others: Mutex::default(),
+            producer_ids: Mutex::default(),
+            changes,
+            threads: Mutex::default(),
+            wal_held: AtomicBool::new(false),
+            last_checkpoint: Mutex::default(),
+        }
+    }
+
+    pub fn env(&self) -> &PartitionEnv {
+        &self.env
+    }
+
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.read_index().by_name.get(name).cloned()
+    }
+
+    pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.read_index().by_id.get(&id).cloned()
+    }
+
+    /// All topics by name.
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        self.read_index().by_name.values().cloned().collect()
+    }
+
+    /// An existing topic whose name collides with `name` without being equal.
+    pub fn colliding(&self, name: &str) -> Option<Arc<str>> {
+        if !name.contains(['.', '_']) {
+            return None;
+        }
+        let key = super::collision_key(name);
+        let index = self.read_index();
+        index.by_name.keys().find(|n| ***n != *name && super::collision_key(n) == key).cloned()
+    }
+
+    pub fn config(&self) -> Arc<DynamicBrokerConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn other_configs(&self) -> OtherConfigs {
+        lock(&self.others).clone()
+    }
+
+    /// Plans a change against the committed state, makes its records durable, applies them; then `T` is the answer.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        touches: Vec<Touch>,
+        plan: impl FnOnce(&TopicManager) -> (Vec<MetadataRecord>, T) + Send + 'static,
+    ) -> Result<T, ChangeError> {
+        self.changes.submit(touches, plan).await
+    }
+
+    /// A producer id that was never handed out before, also not before a crash.
+    pub async fn next_producer_id(&self) -> Result<ProducerId, ChangeError> {
+        loop {
+            if let Some(id) = self.take_producer_id() {
+                return Ok(id);
+            }
+            let plan = |manager: &TopicManager| {
+                let ids = *lock(&manager.producer_ids);
+                // Another request may have brought a block meanwhile.
+                let records = if ids.next < ids.end {
+                    Vec::new()
+                } else {
+                    vec![MetadataRecord::ProducerIds { next: ids.end + PRODUCER_ID_BLOCK }]
+                };
+                (records, ())
+            };
+            self.change(vec![Touch::ProducerIds], plan).await?;
+        }
+    }
+
+    fn take_producer_id(&self) -> Option<ProducerId> {
+        let mut ids = lock(&self.producer_ids);
+        (ids.next < ids.end).then(|| {
+            ids.next += 1;
+            ids.next - 1
+        })
+    }
+
+    /// The first id that no durable record covers.
+    pub(super) fn producer_ids_end(&self) -> i64 {
+        lock(&self.producer_ids).end
+    }
+
+    pub(super) fn set_producer_ids_end(&self, end: i64) {
+        *lock(&self.producer_ids) = ProducerIds { next: end, end };
+    }
+
+    /// What must exist before a record may be written: the first directories of a topic show that there is room.
+    pub(super) fn prepare(&self, record: &MetadataRecord) -> Result<(), ChangeError> {
+        let MetadataRecord::TopicCreated { name, id, partitions, .. } = record else { return Ok(()) };
+        let id = TopicId(uuid::Uuid::from_u128(*id));
+        for partition in 0..(*partitions).min(DIRECTORIES_AT_ONCE) {
+            let dir = self.env.data_dir.join(format!("{name}-{partition}"));
+            if let Err(error) = log::create_dir(&dir, id) {
+                for made in 0..=partition {
+                    let _ = std::fs::remove_dir_all(self.env.data_dir.join(format!("{name}-{made}")));
+                }
+                return Err(ChangeError::Storage(error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a record that is durable. Also replay comes through here, and applies what a snapshot may have already.
+    pub(super) fn apply(&self, record: MetadataRecord) {
+        match record {
+            MetadataRecord::TopicCreated { name, id, partitions, created_at_ms, configs } => {
+                let id = TopicId(uuid::Uuid::from_u128(id));
+                if let Some(found) = self.topic_by_id(id) {
+                    // Found by a scan of the directory, or in the snapshot already.
+                    self.configure_topic(&found, configs, true);
+                    return;
+                }
+                let row = TopicRow {
+                    name,
+                    topic_id: id,
+                    partitions,
+                    created_at_ms,
+                    configs,
+                    configs_known: true,
+                    directories_made: false,
+                    log_starts: BTreeMap::new(),
+                    leader_epochs: BTreeMap::new(),
+                };
+                let topic = self.add_topic(&row, &HashMap::new());
+                self.env.upkeep.send(Task::MakeDirectories(topic));
+            }
+            MetadataRecord::TopicDeleted { id, .. } => self.remove_topic(TopicId(uuid::Uuid::from_u128(id))),
+            MetadataRecord::PartitionsAdded { id, total } => {
+                if let Some(topic) = self.topic_by_id(TopicId(uuid::Uuid::from_u128(id))) {
+                    self.grow(&topic, total);
+                    self.env.upkeep.send(Task::MakeDirectories(topic));
+                }
+            }
+            MetadataRecord::TopicConfig { id, configs } => {
+                if let Some(topic) = self.topic_by_id(TopicId(uuid::Uuid::from_u128(id))) {
+                    self.configure_topic(&topic, configs, true);
+                }
+            }
+            MetadataRecord::BrokerConfig { broker, configs } => self.configure_broker(&broker, configs),
+            MetadataRecord::GroupConfig { group, configs } => {
+                set_or_remove(&mut lock(&self.others).groups, group, configs);
+            }
+            MetadataRecord::ClientMetricsConfig { name, configs } => {
+                set_or_remove(&mut lock(&self.others).client_metrics, name, configs);
+            }
+            MetadataRecord::LogStart { id, partition, offset } => {
+                let topic = self.topic_by_id(TopicId(uuid::Uuid::from_u128(id)));
+                if let Some(partition) = topic.and_then(|t| t.partition(partition as i32)) {
+                    partition.advance_log_start(offset);
+                }
+            }
+            MetadataRecord::ProducerIds { next } => {
+                let mut ids = lock(&self.producer_ids);
+                if ids.end < next {
+                    *ids = ProducerIds { next: ids.end, end: next };
+                }
+            }
+            MetadataRecord::DirectoriesMade { id } => {
+                if let Some(topic) = self.topic_by_id(TopicId(uuid::Uuid::from_u128(id))) {
+                    topic.directories_made.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    pub(super) fn add_topic(&self, row: &TopicRow, recovery_points: &HashMap<(String, i32), i64>) -> Arc<Topic> {
+        let name: Arc<str> = row.name.as_str().into();
+        let partitions: Arc<[Arc<Partition>]> = (0..row.partitions as i32)
+            .map(|index| {
+                let log_start = row.log_starts.get(&(index as u32)).copied().unwrap_or(0);
+                let recovery_point = recovery_points.get(&(row.name.clone(), index)).copied().unwrap_or(0);
+                let partition = Partition::new(name.clone(), row.topic_id, index, log_start, recovery_point);
+                partition.set_leader_epoch(row.leader_epochs.get(&(index as u32)).copied().unwrap_or(0));
+                Arc::new(partition)
+            })
+            .collect();
+        let topic = Arc::new(Topic {
+            name: name.clone(),
+            id: row.topic_id,
+            created_at_ms: row.created_at_ms,
+            partitions: RwLock::new(partitions),
+            settings: RwLock::new(Arc::new(TopicSettings {
+                resolved: TopicConfig::resolve(&self.config(), &row.configs),
+                overrides: row.configs.clone(),
+                known: row.configs_known,
+            })),
+            directories_made: AtomicBool::new(row.directories_made),
+        });
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.by_name.insert(name, topic.clone());
+        index.by_id.insert(row.topic_id, topic.clone());
+        topic
+    }
+
+    fn grow(&self, topic: &Topic, total: u32) {
+        let old = topic.partitions();
+        if total as usize <= old.len() {
+            return;
+        }
+        let grown = old
+            .iter()
+            .cloned()
+            .chain((old.len() as i32..total as i32).map(|index| {
+                Arc::new(Partition::new(topic.name.clone(), topic.id, index, 0, 0))
+            }))
+            .collect();
+        topic.directories_made.store(false, Ordering::Relaxed);
+        topic.set_partitions(grown);
+    }
+
+    fn remove_topic(&self, id: TopicId) {
+        let topic = {
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            let Some(topic) = index.by_id.remove(&id) else { return };
+            if index.by_name.get(&topic.name).is_some_and(|t| t.id == id) {
+                index.by_name.remove(&topic.name);
+            }
+            topic
+        };
+        for partition in topic.partitions().iter() {
+            partition.delete();
+            self.env.upkeep.discard_directory(&self.env.data_dir, &topic.name, partition.index, id);
+        }
+        tracing::info!(topic = %topic.name, topic_id = %id, "topic deleted");
+    }
+
+    fn configure_topic(&self, topic: &Topic, overrides: ConfigMap, known: bool) {
+        let resolved = TopicConfig::resolve(&self.config(), &overrides);
+        topic.set_settings(TopicSettings { overrides, resolved, known });
+    }
+
+    pub(super) fn configure_broker(&self, broker: &str, configs: ConfigMap) {
+        let config = {
+            let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+            let changed =
+                if broker.is_empty() { config.with_cluster_default(configs) } else { config.with_broker(configs) };
+            *config = Arc::new(changed);
+            config.clone()
+        };
+        self.env.producer_expiration_ms.store(config.get_i64("producer.id.expiration.ms"), Ordering::Relaxed);
+        for topic in self.topics() {
+            let settings = topic.settings();
+            let resolved = TopicConfig::resolve(&config, &settings.overrides);
+            if resolved != settings.resolved {
+                topic.set_settings(TopicSettings { resolved, ..TopicSettings::clone(&settings) });
+            }
+        }
+    }
+
+    pub(super) fn read_index(&self) -> std::sync::RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn set_or_remove(map: &mut BTreeMap<String, ConfigMap>, name: String, configs: ConfigMap) {
+    if configs.is_empty() {
+        map.remove(&name);
+    } else {
+        map.insert(name, configs);
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

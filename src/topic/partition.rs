@@ -1,0 +1,545 @@
+//! One partition: its log behind one short lock, its high watermark, and who waits for it.
+//!
+//! Opened at first use, so that an idle partition costs neither a file nor a buffer.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::metadata::{KIND_BARRIER, KIND_BATCH};
+use super::upkeep::{Task, Upkeep};
+use crate::base::TopicId;
+use crate::base::waiters::{WaitList, Waiter};
+use crate::config::TopicConfig;
+use crate::log::{
+    self, AppendError, Appended, FileCache, Log, LogConfig, LogEnv, LogError, OpenMode, Region, Snapshot,
+    TimestampedOffset,
+};
+use crate::record::PreparedBatch;
+use crate::wal::{Ticket, Wal, WalError};
+
+/// What all partitions of a broker share.
+pub struct PartitionEnv {
+    pub data_dir: PathBuf,
+    pub log: LogEnv,
+    /// Set once replay is done; nothing is appended before.
+    pub wal: OnceLock<Wal>,
+    pub upkeep: Upkeep,
+    pub producer_expiration_ms: AtomicI64,
+    /// How logs that were not opened yet were left by the last run.
+    pub open_mode: OpenMode,
+}
+
+impl PartitionEnv {
+    pub fn wal(&self) -> &Wal {
+        self.wal.get().expect("set at the end of replay, before anything is served")
+    }
+}
+
+#[derive(Debug)]
+pub struct Partition {
+    pub topic: Arc<str>,
+    pub topic_id: TopicId,
+    pub index: i32,
+    state: Mutex<State>,
+    waiters: WaitList,
+    leader_epoch: AtomicI32,
+    /// On record before the log is opened; see [`Partition::log_start_on_record`].
+    log_start: AtomicI64,
+    recovery_point: AtomicI64,
+}
+
+enum State {
+    /// Not used since the broker started.
+    Closed,
+    Open(Box<OpenLog>),
+    /// KAFKA_STORAGE_ERROR until the broker is started again.
+    Offline(String),
+    Deleted,
+}
+
+struct OpenLog {
+    log: Log,
+    /// Readers see what lies below: with durable topics it follows the WAL, else the end of the log.
+    high_watermark: i64,
+    settings: Settings,
+    /// Whether everything before the next append is on the disk or in the WAL.
+    wal_continuous: bool,
+    unflushed_messages: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    flush_messages: i64,
+}
+
+#[derive(Debug)]
+pub enum PartitionError {
+    /// The topic was deleted: UNKNOWN_TOPIC_OR_PARTITION.
+    Deleted,
+    /// KAFKA_STORAGE_ERROR
+    Storage(String),
+    Append(AppendError),
+    /// OFFSET_OUT_OF_RANGE
+    OffsetOutOfRange { log_start: i64, end: i64 },
+}
+
+impl fmt::Display for PartitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PartitionError::Deleted => f.write_str("the topic was deleted"),
+            PartitionError::Storage(why) => f.write_str(why),
+            PartitionError::Append(error) => error.fmt(f),
+            PartitionError::OffsetOutOfRange { log_start, end } => {
+                write!(f, "the offset is not within {log_start} and {end}")
+            }
+        }
+    }
+}
+
+impl From<LogError> for PartitionError {
+    fn from(error: LogError) -> Self {
+        PartitionError::Storage(error.to_string())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// A batch that was appended. With a ticket it is acknowledged once that is committed.
+pub struct AppendOutcome {
+    pub appended: Appended,
+    pub log_start: i64,
+    pub ticket: Option<Ticket>,
+}
+
+/// Where a partition stands, and what of it may be sent.
+#[derive(Clone, Debug)]
+pub struct ReadOutcome {
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub log_start: i64,
+    pub region: Option<Region>,
+}
+
+/// The offsets of a partition at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    pub log_start: i64,
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub end: i64,
+    pub leader_epoch: i32,
+}
+
+impl Partition {
+    pub fn new(topic: Arc<str>, topic_id: TopicId, index: i32, log_start: i64, recovery_point: i64) -> Partition {
+        Partition {
+            topic,
+            topic_id,
+            index,
+            state: Mutex::new(State::Closed),
+            waiters: WaitList::default(),
+            leader_epoch: AtomicI32::new(0),
+            log_start: AtomicI64::new(log_start),
+            recovery_point: AtomicI64::new(recovery_point),
+        }
+    }
+
+    pub fn dir_name(&self) -> String {
+        format!("{}-{}", self.topic, self.index)
+    }
+
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch.load(Ordering::Relaxed)
+    }
+
+    pub fn set_leader_epoch(&self, epoch: i32) {
+        self.leader_epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// Why the partition cannot be used, if that is known.
+    pub fn offline_reason(&self) -> Option<String> {
+        match &*self.lock() {
+            State::Offline(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    pub fn set_offline(&self, why: String) {
+        let mut state = self.lock();
+        if matches!(*state, State::Closed | State::Open(_)) {
+            tracing::error!(partition = %self.dir_name(), why, "the partition is offline");
+            *state = State::Offline(why);
+        }
+    }
+
+    /// Appends one prepared batch: sequence check, offset, write, and, for a durable topic, its place in the WAL, all
+    /// under the same lock. Wakes waiting readers when the batch is readable at once.
+    pub fn append(
+        self: &Arc<Self>,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        batch: &PreparedBatch,
+    ) -> Result<AppendOutcome, PartitionError> {
+        let mut state = self.opened(env, config)?;
+        let State::Open(open) = &mut *state else { return Err(PartitionError::Deleted) };
+        let through_wal = open.settings.flush_messages == 1 && env.wal().is_enabled();
+        if through_wal {
+            if !env.wal().has_room_for_batches() {
+                return Err(PartitionError::Storage(WalError::NoSpace.to_string()));
+            }
+            if !open.wal_continuous {
+                open.log.flush()?;
+                open.wal_continuous = true;
+            }
+        }
+        let segments = open.log.segment_count();
+        let appended = open.log.append(batch).map_err(|e| match e {
+            AppendError::Storage(error) => error.into(),
+            other => PartitionError::Append(other),
+        })?;
+        let log_start = open.log.log_start();
+        if appended.duplicate {
+            // It may still be on its way to the disk: wait for whatever was appended last.
+            let ticket = if through_wal && open.high_watermark < open.log.end() {
+                env.wal().append(KIND_BARRIER, &[], None).ok()
+            } else {
+                None
+            };
+            return Ok(AppendOutcome { appended, log_start, ticket });
+        }
+        let mut ticket = None;
+        if through_wal {
+            ticket = Some(self.journal(env, open, batch, &appended)?);
+        } else {
+            open.wal_continuous = false;
+            open.unflushed_messages += i64::from(batch.header.last_offset_delta) + 1;
+            if open.unflushed_messages >= open.settings.flush_messages {
+                open.log.flush()?;
+                open.unflushed_messages = 0;
+            }
+            open.high_watermark = appended.end;
+        }
+        let rolled = open.log.segment_count() > segments;
+        drop(state);
+        if rolled {
+            env.upkeep.send(Task::Sync(self.clone()));
+        }
+        if ticket.is_none() {
+            self.waiters.wake_all();
+        }
+        Ok(AppendOutcome { appended, log_start, ticket })
+    }
+
+    fn journal(
+        self: &Arc<Self>,
+        env: &PartitionEnv,
+        open: &mut OpenLog,
+        batch: &PreparedBatch,
+        appended: &Appended,
+    ) -> Result<Ticket, PartitionError> {
+        let mut head = batch.head;
+        crate::record::batch::assign(&mut head, appended.base_offset, open.log.leader_epoch());
+        let partition = self.clone();
+        let end = appended.end;
+        let on_commit = Box::new(move |result: &Result<(), WalError>| partition.committed(end, result.is_ok()));
+        let payload: [&[u8]; 4] =
+            [self.topic_id.0.as_bytes(), &(self.index as u32).to_be_bytes(), &head, &batch.body];
+        env.wal().append(KIND_BATCH, &payload, Some(on_commit)).map_err(|error| {
+            open.wal_continuous = false;
+            PartitionError::Storage(error.to_string())
+        })
+    }
+
+    fn committed(&self, end: i64, ok: bool) {
+        {
+            let mut state = self.lock();
+            let State::Open(open) = &mut *state else { return };
+            if !ok {
+                open.wal_continuous = false;
+                return;
+            }
+            open.high_watermark = open.high_watermark.max(end);
+        }
+        self.waiters.wake_all();
+    }
+
+    /// What a fetch at `offset` gets now: at most `bytes_max` bytes, the first batch whole if `whole_first`.
+    pub fn read(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        offset: i64,
+        isolation: Isolation,
+        bytes_max: u64,
+        whole_first: bool,
+    ) -> Result<ReadOutcome, PartitionError> {
+        let (offsets, snapshot) = self.snapshot(env, config, offset)?;
+        if offset < offsets.log_start || offset > offsets.end {
+            return Err(PartitionError::OffsetOutOfRange { log_start: offsets.log_start, end: offsets.end });
+        }
+        let upper = match isolation {
+            Isolation::ReadUncommitted => offsets.high_watermark,
+            Isolation::ReadCommitted => offsets.last_stable_offset,
+        };
+        let region = snapshot.read(&env.log.files, offset, upper, bytes_max, whole_first)?;
+        Ok(ReadOutcome {
+            high_watermark: offsets.high_watermark,
+            last_stable_offset: offsets.last_stable_offset,
+            log_start: offsets.log_start,
+            region,
+        })
+    }
+
+    pub fn offsets(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<Offsets, PartitionError> {
+        Ok(self.snapshot(env, config, -1)?.0)
+    }
+
+    /// The first record at or after the log start with at least this timestamp, below what `isolation` lets be read.
+    pub fn offset_for_timestamp(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        timestamp: i64,
+        isolation: Isolation,
+    ) -> Result<Option<TimestampedOffset>, PartitionError> {
+        let (offsets, snapshot) = self.snapshot(env, config, -1)?;
+        let upper = match isolation {
+            Isolation::ReadUncommitted => offsets.high_watermark,
+            Isolation::ReadCommitted => offsets.last_stable_offset,
+        };
+        let found = snapshot.first_at_or_after(&env.log.files, timestamp)?;
+        Ok(found.filter(|f| f.offset < upper))
+    }
+
+    /// The first record with the largest timestamp.
+    pub fn max_timestamp(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+    ) -> Result<Option<TimestampedOffset>, PartitionError> {
+        let (_, snapshot) = self.snapshot(env, config, -1)?;
+        Ok(snapshot.max_timestamp(&env.log.files)?)
+    }
+
+    fn snapshot(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        offset: i64,
+    ) -> Result<(Offsets, Snapshot), PartitionError> {
+        let state = self.opened(env, config)?;
+        let State::Open(open) = &*state else { return Err(PartitionError::Deleted) };
+        let high_watermark = open.high_watermark;
+        let offsets = Offsets {
+            log_start: open.log.log_start(),
+            high_watermark,
+            last_stable_offset: open.log.first_open_transaction().map_or(high_watermark, |o| o.min(high_watermark)),
+            end: open.log.end(),
+            leader_epoch: open.log.leader_epoch(),
+        };
+        Ok((offsets, open.log.snapshot(offset)))
+    }
+
+    /// Runs `f` on the log, opened if need be.
+    pub fn with_log<T>(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        f: impl FnOnce(&mut Log) -> T,
+    ) -> Result<T, PartitionError> {
+        let mut state = self.opened(env, config)?;
+        match &mut *state {
+            State::Open(open) => Ok(f(&mut open.log)),
+            _ => Err(PartitionError::Deleted),
+        }
+    }
+
+    /// Runs `f` on the log if it is open.
+    pub fn with_open_log<T>(&self, f: impl FnOnce(&mut Log) -> T) -> Option<T> {
+        match &mut *self.lock() {
+            State::Open(open) => Some(f(&mut open.log)),
+            _ => None,
+        }
+    }
+
+    /// Appends a batch from the WAL: skipped if it is there, appended if it comes next.
+    pub fn replay(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        batch: &PreparedBatch,
+    ) -> Result<(), PartitionError> {
+        let mut state = self.opened(env, config)?;
+        let State::Open(open) = &mut *state else { return Err(PartitionError::Deleted) };
+        let end = open.log.end();
+        if batch.header.last_offset() < end || batch.header.last_offset() < open.log.log_start() {
+            return Ok(());
+        }
+        if batch.header.base_offset != end {
+            return Err(PartitionError::Storage(format!(
+                "the write-ahead log has a batch at offset {} of {}, whose log ends at {end}",
+                batch.header.base_offset,
+                self.dir_name()
+            )));
+        }
+        open.high_watermark = open.log.append_checked(batch)?;
+        Ok(())
+    }
+
+    /// The log start is at `offset` from now on; that is durable already.
+    pub fn advance_log_start(&self, offset: i64) {
+        self.log_start.fetch_max(offset, Ordering::Relaxed);
+        if let State::Open(open) = &mut *self.lock() {
+            open.log.advance_log_start(offset);
+        }
+        self.waiters.wake_all();
+    }
+
+    /// The log start of an open log, else the one on record.
+    pub fn log_start_on_record(&self) -> i64 {
+        self.log_start.load(Ordering::Relaxed)
+    }
+
+    pub fn recovery_point_on_record(&self) -> i64 {
+        self.with_open_log(|log| log.recovery_point()).unwrap_or(self.recovery_point.load(Ordering::Relaxed))
+    }
+
+    /// Syncs the log without holding its lock meanwhile.
+    pub fn sync(&self, files: &FileCache) -> Result<(), LogError> {
+        let Some(unsynced) = self.with_open_log(|log| log.unsynced()) else { return Ok(()) };
+        if unsynced.is_empty() {
+            return Ok(());
+        }
+        let end = unsynced.sync(files)?;
+        self.with_open_log(|log| log.synced_up_to(end));
+        Ok(())
+    }
+
+    pub fn reconfigure(&self, config: &TopicConfig) {
+        if let State::Open(open) = &mut *self.lock() {
+            open.settings = Settings { flush_messages: config.flush_messages };
+            let expiration = open.log.producer_expiration_ms();
+            open.log.set_config(log_config(config, expiration));
+        }
+    }
+
+    /// Ends the partition with its topic: whoever waits is woken and finds it gone.
+    pub fn delete(&self) {
+        *self.lock() = State::Deleted;
+        self.waiters.wake_all();
+    }
+
+    /// Closes an open log in order. Later use finds the partition offline.
+    pub fn close(&self) -> Result<(), LogError> {
+        let mut state = self.lock();
+        if let State::Open(open) = &mut *state {
+            let result = open.log.close();
+            self.recovery_point.store(open.log.recovery_point(), Ordering::Relaxed);
+            *state = State::Offline("the broker is stopping".into());
+            return result;
+        }
+        Ok(())
+    }
+
+    pub fn register(&self, waiter: &Arc<Waiter>) {
+        self.waiters.register(waiter);
+    }
+
+    pub fn unregister(&self, waiter: &Arc<Waiter>) {
+        self.waiters.remove(waiter);
+    }
+
+    /// The state with the log open in it, or why that cannot be.
+    fn opened(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+    ) -> Result<MutexGuard<'_, State>, PartitionError> {
+        let mut state = self.lock();
+        match &*state {
+            State::Open(_) => return Ok(state),
+            State::Deleted => return Err(PartitionError::Deleted),
+            State::Offline(why) => return Err(PartitionError::Storage(why.clone())),
+            State::Closed => {}
+        }
+        match self.open(env, config) {
+            Ok(open) => {
+                *state = State::Open(Box::new(open));
+                Ok(state)
+            }
+            Err(error) if is_passing(&error) => Err(error.into()),
+            Err(error) => {
+                let why = error.to_string();
+                tracing::error!(partition = %self.dir_name(), why, "the partition cannot be opened: it is offline");
+                *state = State::Offline(why.clone());
+                Err(PartitionError::Storage(why))
+            }
+        }
+    }
+
+    fn open(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<OpenLog, LogError> {
+        let dir = env.data_dir.join(self.dir_name());
+        log::create_dir(&dir, self.topic_id)?;
+        if log::read_topic_id(&dir).is_some_and(|id| id != self.topic_id) {
+            return Err(LogError::Corrupt(format!("{} belongs to another topic id", dir.display())));
+        }
+        let expiration = env.producer_expiration_ms.load(Ordering::Relaxed);
+        let (log, _report) = Log::open(
+            &dir,
+            env.log.clone(),
+            log_config(config, expiration),
+            env.open_mode,
+            self.log_start.load(Ordering::Relaxed),
+            self.recovery_point.load(Ordering::Relaxed),
+        )?;
+        self.leader_epoch.store(log.leader_epoch(), Ordering::Relaxed);
+        Ok(OpenLog {
+            high_watermark: log.end(),
+            log,
+            settings: Settings { flush_messages: config.flush_messages },
+            wal_continuous: false,
+            unflushed_messages: 0,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a failed opening may go better next time: no room, or too many open files.
+fn is_passing(error: &LogError) -> bool {
+    match error {
+        LogError::Io { source, .. } => {
+            matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EMFILE | libc::ENFILE))
+        }
+        LogError::Corrupt(_) => false,
+    }
+}
+
+fn log_config(config: &TopicConfig, producer_expiration_ms: i64) -> LogConfig {
+    LogConfig {
+        segment_bytes: u64::from(config.segment_bytes),
+        segment_ms: config.segment_ms,
+        index_interval_bytes: u64::from(config.index_interval_bytes),
+        index_bytes_max: u64::from(config.segment_index_bytes),
+        producer_expiration_ms,
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Closed => "Closed",
+            State::Open(_) => "Open",
+            State::Offline(_) => "Offline",
+            State::Deleted => "Deleted",
+        })
+    }
+}

@@ -1,0 +1,339 @@
+//! From a data directory to a running manager: snapshot, or the one before, or a scan; then the WAL; then the threads.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::manager::{TopicManager, TopicManagerOptions, lock};
+use super::metadata::{
+    KIND_BATCH, KIND_METADATA, MetadataRecord, MetadataSnapshot, TopicRow, previous_path, snapshot_path,
+};
+use super::partition::PartitionEnv;
+use super::upkeep::{self, Task};
+use super::{PartitionError, changes, checkpoint};
+use crate::base::TopicId;
+use crate::config::{BrokerValues, DynamicBrokerConfig};
+use crate::log::{self, FileCache, LogEnv, OpenMode};
+use crate::record::PreparedBatch;
+use crate::wal::{Observer, Replayed, Wal};
+
+/// Sealed segments that are kept open for readers.
+const SEALED_FILES_OPEN_MAX: usize = 64;
+
+impl TopicManager {
+    /// Recovers what is in the data directory and starts. An error names what does not fit.
+    pub fn start(options: TopicManagerOptions) -> Result<Arc<TopicManager>, String> {
+        let (upkeep, upkeep_queue) = upkeep::queue();
+        let (changes, change_queue) = changes::channel();
+        let config = DynamicBrokerConfig::new(options.config.clone());
+        let env = Arc::new(PartitionEnv {
+            data_dir: options.data_dir.clone(),
+            log: LogEnv {
+                clock: options.clock.clone(),
+                files: Arc::new(FileCache::new(SEALED_FILES_OPEN_MAX)),
+                sync: !options.ephemeral,
+            },
+            wal: OnceLock::new(),
+            upkeep,
+            producer_expiration_ms: AtomicI64::new(config.get_i64("producer.id.expiration.ms")),
+            open_mode: options.open_mode,
+        });
+        let manager = Arc::new(TopicManager::new(env, config, changes));
+        if options.ephemeral {
+            let _ = manager.env.wal.set(Wal::disabled());
+        } else {
+            manager.recover(&options)?;
+        }
+        let failed = |e: std::io::Error| format!("starting a thread: {e}");
+        let threads = vec![
+            upkeep_queue.spawn(manager.clone()).map_err(failed)?,
+            change_queue.spawn(manager.clone()).map_err(failed)?,
+        ];
+        lock(&manager.threads).extend(threads);
+        Ok(manager)
+    }
+
+    fn recover(&self, options: &TopicManagerOptions) -> Result<(), String> {
+        let recovery_points = checkpoint::read_recovery_points(&options.data_dir);
+        let names = directory_names(&options.data_dir)?;
+        let found = load_snapshot(&options.data_dir)?;
+        let after_lsn = found.as_ref().map(|s| s.data_lsn.min(s.metadata_lsn));
+        let snapshot = match found {
+            Some(snapshot) => snapshot,
+            None => MetadataSnapshot { topics: scan_directories(&options.data_dir, &names), ..Default::default() },
+        };
+        for row in &snapshot.topics {
+            self.add_topic(row, &recovery_points);
+        }
+        for (broker, configs) in &snapshot.broker_configs {
+            self.configure_broker(broker, configs.clone());
+        }
+        {
+            let mut others = lock(&self.others);
+            others.groups = snapshot.group_configs.clone();
+            others.client_metrics = snapshot.client_metrics_configs.clone();
+        }
+        self.set_producer_ids_end(snapshot.next_producer_id);
+        lock(&self.last_checkpoint).data_lsn = snapshot.data_lsn;
+        self.mark_missing_directories(&names);
+
+        let mut replay = Replay { manager: self, snapshot: &snapshot, orphans: BTreeMap::new() };
+        let on_fatal = options.on_fatal.clone();
+        let observer = Box::new(WalObserver { env: Arc::downgrade(&self.env), on_fatal });
+        let wal = Wal::open(&options.data_dir.join("wal"), after_lsn, |record| replay.record(record), observer)
+            .map_err(|e| e.to_string())?;
+        if let Some((id, lsn)) = replay.orphans.iter().next() {
+            return Err(format!(
+                "the write-ahead log has a batch (record {lsn}) of topic id {id}, which no metadata names"
+            ));
+        }
+        // What replay handed out is used up: ids between are lost, never given twice.
+        self.set_producer_ids_end(self.producer_ids_end());
+        let _ = self.env.wal.set(wal);
+        self.mark_missing_directories(&directory_names(&options.data_dir)?);
+        self.sweep_directories(&names);
+        if after_lsn.is_none() {
+            checkpoint::write_snapshot(self, 0).map_err(|e| e.to_string())?;
+        }
+        if options.open_mode == OpenMode::MachineDied {
+            self.recover_all_logs();
+        }
+        Ok(())
+    }
+
+    /// A directory that was made and is gone is damage: the partition is offline, the others keep their numbers.
+    fn mark_missing_directories(&self, names: &HashSet<String>) {
+        for topic in self.topics().iter().filter(|t| t.directories_made()) {
+            for partition in topic.partitions().iter() {
+                let name = partition.dir_name();
+                if !names.contains(&name) && partition.offline_reason().is_none() {
+                    partition.set_offline(format!("the directory {name} is missing"));
+                }
+            }
+        }
+    }
+
+    /// Purges what deletions left behind and finishes the making of directories.
+    fn sweep_directories(&self, names: &HashSet<String>) {
+        for name in names.iter().filter(|n| n.ends_with("-delete")) {
+            self.env.upkeep.send(Task::Purge(self.env.data_dir.join(name)));
+        }
+        let mut unknown = 0;
+        for name in names {
+            if let Some((topic, _)) = partition_of(name)
+                && self.topic(topic).is_none()
+                && self.env.data_dir.join(name).join(log::files::PARTITION_METADATA).exists()
+            {
+                unknown += 1;
+            }
+        }
+        if unknown > 0 {
+            tracing::warn!(directories = unknown, "partition directories of unknown topics are left alone");
+        }
+        for topic in self.topics().into_iter().filter(|t| !t.directories_made()) {
+            self.env.upkeep.send(Task::MakeDirectories(topic));
+        }
+    }
+
+    /// After a crash of the machine every log is mended before it is served, so that a second crash finds it whole.
+    fn recover_all_logs(&self) {
+        for topic in self.topics() {
+            let settings = topic.settings();
+            for partition in topic.partitions().iter() {
+                if self.env.data_dir.join(partition.dir_name()).is_dir() {
+                    let _ = partition.offsets(&self.env, &settings.resolved);
+                }
+            }
+        }
+    }
+
+    /// Stops the threads, closes every log in order and writes the last checkpoint. Errors are logged: what could not
+    /// be closed is recovered at the next start. Answers whether all went well.
+    pub fn stop(&self) -> bool {
+        let mut clean = true;
+        self.env.upkeep.send(Task::Stop);
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let mut threads = threads.into_iter();
+        let joined = threads.next().is_none_or(|upkeep| upkeep.join().is_ok());
+        clean &= joined;
+        for topic in self.topics() {
+            for partition in topic.partitions().iter() {
+                if let Err(error) = partition.close() {
+                    tracing::error!(partition = %partition.dir_name(), %error, "could not close the log in order");
+                    clean = false;
+                }
+            }
+        }
+        self.changes.stop();
+        for thread in threads {
+            clean &= thread.join().is_ok();
+        }
+        checkpoint::write_offset_checkpoints(self);
+        if self.env.wal().is_enabled() {
+            let held = self.wal_held.load(Ordering::Relaxed);
+            let data_lsn = if held || !clean { lock(&self.last_checkpoint).data_lsn } else { self.env.wal().last_lsn() };
+            if let Err(error) = checkpoint::write_snapshot(self, data_lsn) {
+                tracing::error!(%error, "could not write the metadata snapshot; the write-ahead log has it all");
+                clean = false;
+            }
+            self.env.wal().close();
+        }
+        clean
+    }
+}
+
+struct WalObserver {
+    env: std::sync::Weak<PartitionEnv>,
+    on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Observer for WalObserver {
+    fn failed(&self, what: &str) {
+        (self.on_fatal)(what);
+    }
+
+    fn rolled(&self) {
+        if let Some(env) = self.env.upgrade() {
+            env.upkeep.send(Task::Checkpoint);
+        }
+    }
+}
+
+/// Applies WAL records to what the snapshot gave.
+struct Replay<'a> {
+    manager: &'a TopicManager,
+    snapshot: &'a MetadataSnapshot,
+    /// Topic ids of batches that nobody knows, until their deletion turns up.
+    orphans: BTreeMap<TopicId, u64>,
+}
+
+impl Replay<'_> {
+    fn record(&mut self, record: Replayed<'_>) -> Result<(), String> {
+        match record.kind {
+            KIND_METADATA if record.lsn > self.snapshot.metadata_lsn => {
+                let record = MetadataRecord::decode(record.payload)?;
+                if let MetadataRecord::TopicDeleted { id, .. } = &record {
+                    self.orphans.remove(&TopicId(uuid::Uuid::from_u128(*id)));
+                }
+                self.manager.apply(record);
+                Ok(())
+            }
+            KIND_BATCH if record.lsn > self.snapshot.data_lsn => self.batch(&record),
+            _ => Ok(()),
+        }
+    }
+
+    fn batch(&mut self, record: &Replayed<'_>) -> Result<(), String> {
+        let malformed = || format!("record {} is no batch", record.lsn);
+        let (head, batch) = record.payload.split_at_checked(20).ok_or_else(malformed)?;
+        let id = TopicId(uuid::Uuid::from_slice(&head[..16]).map_err(|_| malformed())?);
+        let partition = u32::from_be_bytes(head[16..].try_into().map_err(|_| malformed())?);
+        let batch = PreparedBatch::trusted(bytes::Bytes::copy_from_slice(batch)).ok_or_else(malformed)?;
+        let Some(topic) = self.manager.topic_by_id(id) else {
+            // Up to the snapshot's metadata an unknown topic is one that was deleted since.
+            if record.lsn > self.snapshot.metadata_lsn {
+                self.orphans.entry(id).or_insert(record.lsn);
+            }
+            return Ok(());
+        };
+        let Some(partition) = topic.partition(partition as i32) else {
+            return Err(format!("record {} is for partition {partition} of {}, which has fewer", record.lsn, topic.name));
+        };
+        if partition.offline_reason().is_some() {
+            self.manager.wal_held.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        match partition.replay(&self.manager.env, &topic.settings().resolved, &batch) {
+            Ok(()) | Err(PartitionError::Deleted) => Ok(()),
+            Err(_) if partition.offline_reason().is_some() => {
+                self.manager.wal_held.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// The newest readable generation. `None` if there is neither.
+fn load_snapshot(data_dir: &Path) -> Result<Option<MetadataSnapshot>, String> {
+    match MetadataSnapshot::read(&snapshot_path(data_dir)) {
+        Ok(Some(snapshot)) => return Ok(Some(snapshot)),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::error!(%error, "the metadata snapshot is unreadable: using the previous one");
+            // Kept for whoever wants to know what happened; it must not become the previous generation.
+            let _ = std::fs::rename(snapshot_path(data_dir), data_dir.join("topic_metadata.damaged.json"));
+        }
+    }
+    match MetadataSnapshot::read(&previous_path(data_dir)) {
+        Ok(Some(snapshot)) => {
+            tracing::warn!("the metadata comes from its previous generation and the write-ahead log");
+            Ok(Some(snapshot))
+        }
+        Ok(None) => Ok(None),
+        Err(error) => {
+            tracing::error!(%error, "the previous metadata snapshot is unreadable too: scanning the directories");
+            Ok(None)
+        }
+    }
+}
+
+fn directory_names(data_dir: &Path) -> Result<HashSet<String>, String> {
+    let failed = |e: std::io::Error| format!("listing {}: {e}", data_dir.display());
+    let mut names = HashSet::new();
+    for entry in std::fs::read_dir(data_dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}
+
+/// `<topic>-<partition>`
+fn partition_of(name: &str) -> Option<(&str, u32)> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    if topic.is_empty() || partition.len() > 1 && partition.starts_with('0') {
+        return None;
+    }
+    Some((topic, partition.parse().ok()?))
+}
+
+/// Topics as their directories name them: without configuration, so that nothing deletes their data.
+fn scan_directories(data_dir: &Path, names: &HashSet<String>) -> Vec<TopicRow> {
+    let mut found: HashMap<(String, TopicId), u32> = HashMap::new();
+    for name in names {
+        if let Some((topic, partition)) = partition_of(name)
+            && let Some(id) = log::read_topic_id(&data_dir.join(name))
+        {
+            let last = found.entry((topic.to_owned(), id)).or_default();
+            *last = (*last).max(partition);
+        }
+    }
+    let mut rows: Vec<TopicRow> = found
+        .into_iter()
+        .map(|((name, topic_id), last)| TopicRow {
+            configs: if super::is_internal(&name) {
+                BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())])
+            } else {
+                BTreeMap::new()
+            },
+            configs_known: super::is_internal(&name),
+            name,
+            topic_id,
+            partitions: last + 1,
+            created_at_ms: 0,
+            directories_made: true,
+            log_starts: BTreeMap::new(),
+            leader_epochs: BTreeMap::new(),
+        })
+        .collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    if !rows.is_empty() {
+        tracing::warn!(topics = rows.len(), "no metadata snapshot: topics were found by their directories");
+    }
+    rows
+}

@@ -1,0 +1,144 @@
+//! Work that nobody waits for, on one thread of its own: directories of new partitions, purging of deleted ones, syncs of
+//! sealed segments, checkpoints, expiry of producers.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::manager::{TopicManager, lock};
+use super::metadata::MetadataRecord;
+use super::{Partition, Topic, checkpoint};
+use crate::base::TopicId;
+use crate::config::BrokerValues;
+use crate::log;
+
+/// A directory name has at most this many bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+pub enum Task {
+    MakeDirectories(Arc<Topic>),
+    /// A renamed directory of a deleted partition.
+    Purge(PathBuf),
+    /// A segment was sealed: bring it to the disk.
+    Sync(Arc<Partition>),
+    /// The WAL has grown.
+    Checkpoint,
+    Stop,
+}
+
+/// The way to the thread. Sending never waits.
+pub struct Upkeep {
+    sender: Mutex<Sender<Task>>,
+}
+
+pub struct UpkeepQueue(Receiver<Task>);
+
+pub fn queue() -> (Upkeep, UpkeepQueue) {
+    let (sender, receiver) = channel();
+    (Upkeep { sender: Mutex::new(sender) }, UpkeepQueue(receiver))
+}
+
+impl Upkeep {
+    pub fn send(&self, task: Task) {
+        let _ = lock(&self.sender).send(task);
+    }
+
+    /// Renames the directory of a deleted partition, so that its name is free at once, and has it purged. Leaves a
+    /// directory alone that belongs to another topic id.
+    pub fn discard_directory(&self, data_dir: &Path, topic: &str, partition: i32, id: TopicId) {
+        let dir = data_dir.join(format!("{topic}-{partition}"));
+        if !dir.exists() || log::read_topic_id(&dir).is_some_and(|found| found != id) {
+            return;
+        }
+        let suffix = format!("-{partition}.{}-delete", uuid::Uuid::new_v4().simple());
+        let kept = topic.len().min(NAME_BYTES_MAX - suffix.len());
+        let renamed = data_dir.join(format!("{}{suffix}", &topic[..kept]));
+        match std::fs::rename(&dir, &renamed) {
+            Ok(()) => self.send(Task::Purge(renamed)),
+            Err(error) => {
+                tracing::error!(dir = %dir.display(), %error, "could not set the directory of a deleted partition aside");
+            }
+        }
+    }
+}
+
+impl UpkeepQueue {
+    pub fn spawn(self, manager: Arc<TopicManager>) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("upkeep".into()).spawn(move || self.run(&manager))
+    }
+
+    fn run(self, manager: &TopicManager) {
+        let clock = manager.env.log.clock.clone();
+        let mut next_expiry = clock.instant();
+        loop {
+            let interval = manager.config().get_i64("log.flush.offset.checkpoint.interval.ms").max(1000);
+            match self.0.recv_timeout(Duration::from_millis(interval as u64)) {
+                Ok(Task::MakeDirectories(topic)) => make_directories(manager, &topic),
+                Ok(Task::Purge(dir)) => purge(&dir),
+                Ok(Task::Sync(partition)) => {
+                    if let Err(error) = partition.sync(&manager.env.log.files) {
+                        tracing::error!(partition = %partition.dir_name(), %error, "could not sync a sealed segment");
+                    }
+                }
+                Ok(Task::Checkpoint) => checkpoint::when_wal_is_large(manager),
+                Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    checkpoint::write_offset_checkpoints(manager);
+                    checkpoint::when_wal_is_large(manager);
+                }
+            }
+            if clock.instant() >= next_expiry {
+                let every = manager.config().get_i64("producer.id.expiration.check.interval.ms").max(1000);
+                next_expiry = clock.instant() + Duration::from_millis(every as u64);
+                expire_producers(manager);
+            }
+        }
+    }
+}
+
+fn make_directories(manager: &TopicManager, topic: &Arc<Topic>) {
+    let partitions = topic.partitions();
+    for partition in partitions.iter() {
+        if manager.topic_by_id(topic.id).is_none() {
+            return;
+        }
+        if let Err(error) = log::create_dir(&manager.env.data_dir.join(partition.dir_name()), topic.id) {
+            // The first use of the partition tries again.
+            tracing::warn!(partition = %partition.dir_name(), %error, "could not make the directory of a new partition");
+            return;
+        }
+    }
+    if manager.topic_by_id(topic.id).is_none() {
+        // Deleted while the directories were made: the deletion may have missed some.
+        for partition in partitions.iter() {
+            manager.env.upkeep.discard_directory(&manager.env.data_dir, &topic.name, partition.index, topic.id);
+        }
+        return;
+    }
+    let record = MetadataRecord::DirectoriesMade { id: topic.id.0.as_u128() };
+    let count = partitions.len();
+    let topic = topic.clone();
+    manager.changes.between_groups(move |manager| {
+        if topic.partitions().len() == count
+            && manager.env.wal().append(super::metadata::KIND_METADATA, &[&record.encode()], None).is_ok()
+        {
+            manager.apply(record);
+        }
+    });
+}
+
+fn purge(dir: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(dir) {
+        tracing::error!(dir = %dir.display(), %error, "could not purge the directory of a deleted partition");
+    }
+}
+
+fn expire_producers(manager: &TopicManager) {
+    for topic in manager.topics() {
+        for partition in topic.partitions().iter() {
+            partition.with_open_log(|log| log.expire_producers());
+        }
+    }
+}
