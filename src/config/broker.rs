@@ -1,6 +1,6 @@
 //! The static configuration of a broker, from layered sources.
 
-mod check;
+pub(super) mod check;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::defaults;
 use super::environment;
 use super::error::ConfigError;
 use super::listener::{self, Listener, SecurityProtocol};
@@ -243,7 +244,7 @@ impl BrokerConfig {
             if one.host.as_deref() == Some("0.0.0.0") {
                 let message =
                     "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.";
-                return Err(ConfigError::new(KEY, text, message));
+                return Err(ConfigError::requirement(KEY, text, message));
             }
             if !self.listeners.iter().any(|bound| bound.name == one.name) {
                 let names = |list: &[Listener]| list.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(",");
@@ -253,7 +254,7 @@ impl BrokerConfig {
                     names(&advertised),
                     names(&self.listeners)
                 );
-                return Err(ConfigError::new(KEY, text, message));
+                return Err(ConfigError::requirement(KEY, text, message));
             }
         }
         Ok(advertised)
@@ -296,7 +297,11 @@ fn unite_ids(set: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
         }
         (Some(node), None) => drop(set.insert("broker.id".to_owned(), node)),
         (None, Some(broker)) => drop(set.insert("node.id".to_owned(), broker)),
-        _ => {}
+        (None, None) => {
+            let node = defaults::own_default("node.id").unwrap_or_default();
+            set.insert("broker.id".to_owned(), node.to_owned());
+        }
+        (Some(_), Some(_)) => {}
     }
     Ok(())
 }
