@@ -7,6 +7,7 @@ mod resource;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::dynamic::DynamicBrokerConfig;
 use super::error::ConfigError;
@@ -86,6 +87,14 @@ impl AlterError {
         Self { error: ErrorName::InvalidRequest, message: message.into() }
     }
 }
+
+impl fmt::Display for AlterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for AlterError {}
 
 impl From<ConfigError> for AlterError {
     fn from(error: ConfigError) -> Self {

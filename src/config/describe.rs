@@ -3,7 +3,7 @@
 //! Follows Kafka's `ConfigHelper`. Keys come sorted by name, where Kafka's order is that of a hash map.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,17 +55,25 @@ pub fn broker(config: &DynamicBrokerConfig) -> Vec<ConfigEntry> {
     let set = [config.fixed().set_keys(), config.cluster_default(), config.broker()];
     let mut names: BTreeSet<&str> = described.collect();
     names.extend(set.iter().flat_map(|layer| layer.keys()).map(String::as_str));
-    names.into_iter().map(|name| broker_entry(config, name, broker_synonyms(config, name))).collect()
+    let entry = |name: &str| {
+        let synonyms = broker_synonyms(config, name);
+        let value = match table::find(Scope::Broker, name) {
+            Some(_) => non_null(config.value(name)),
+            None => synonyms.first().and_then(|synonym| synonym.value.clone()),
+        };
+        broker_entry(name, value, synonyms)
+    };
+    names.into_iter().map(entry).collect()
 }
 
 /// The cluster-wide default (broker resource with an empty name): only what is set there.
 pub fn cluster_default(config: &DynamicBrokerConfig) -> Vec<ConfigEntry> {
-    let entry = |name: &String| {
+    let entry = |(name, text): (&String, &String)| {
         let mut synonyms = broker_synonyms(config, name);
         synonyms.retain(|synonym| synonym.source == ConfigSource::DynamicDefaultBroker);
-        broker_entry(config, name, synonyms)
+        broker_entry(name, Some(text.clone()), synonyms)
     };
-    config.cluster_default().keys().map(entry).collect()
+    config.cluster_default().iter().map(entry).collect()
 }
 
 /// A topic with these overrides.
@@ -115,19 +123,14 @@ pub fn group_default(config: &DynamicBrokerConfig, key: &ConfigKey) -> Value {
     }
 }
 
-fn broker_entry(config: &DynamicBrokerConfig, name: &str, synonyms: Vec<ConfigSynonym>) -> ConfigEntry {
+fn broker_entry(name: &str, value: Option<String>, synonyms: Vec<ConfigSynonym>) -> ConfigEntry {
     let exact = table::find(Scope::Broker, name);
     let row = exact.or_else(|| table::find_broker(name));
     // What Kafka cannot type it takes for a secret.
     let sensitive = row.is_none_or(ConfigKey::is_sensitive);
-    let value = match exact {
-        _ if sensitive => None,
-        Some(_) => non_null(config.value(name)),
-        None => synonyms.first().and_then(|synonym| synonym.value.clone()),
-    };
     ConfigEntry {
         name: name.to_owned(),
-        value,
+        value: value.filter(|_| !sensitive),
         source: synonyms.first().map_or(ConfigSource::Default, |synonym| synonym.source),
         read_only: exact.is_none_or(|key| key.mode == table::UpdateMode::ReadOnly),
         sensitive,

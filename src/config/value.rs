@@ -20,7 +20,24 @@ pub enum Value {
     String(String),
     List(Vec<String>),
     Class(String),
-    Password(String),
+    Password(Secret),
+}
+
+/// Text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
 }
 
 impl Value {
@@ -107,7 +124,7 @@ pub fn parse_type(kind: ConfigType, name: &str, text: &str) -> Result<Value, Con
         ConfigType::List => Value::List(split_list(trimmed)),
         ConfigType::String | ConfigType::Unknown => Value::String(trimmed.to_owned()),
         ConfigType::Class => Value::Class(trimmed.to_owned()),
-        ConfigType::Password => Value::Password(trimmed.to_owned()),
+        ConfigType::Password => Value::Password(Secret(trimmed.to_owned())),
     })
 }
 

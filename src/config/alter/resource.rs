@@ -250,10 +250,10 @@ fn check_client_metrics(next: &BTreeMap<String, String>) -> Result<(), AlterErro
                 format!("Invalid value {interval} for interval.ms, interval must be between 100 and 3600000 (1 hour)");
             return Err(AlterError::request(message));
         }
-        if name == "match" {
-            if let Some(entry) = value.as_list().iter().find(|entry| !is_client_match(entry)) {
-                return Err(AlterError::config(format!("Illegal client matching pattern: {entry}")));
-            }
+        if name == "match"
+            && let Some(entry) = value.as_list().iter().find(|entry| !is_client_match(entry))
+        {
+            return Err(AlterError::config(format!("Illegal client matching pattern: {entry}")));
         }
     }
     Ok(())

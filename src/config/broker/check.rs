@@ -25,19 +25,27 @@ fn log(values: &impl BrokerValues) -> Result<(), ConfigError> {
             return Err(ConfigError::requirement(key, &number.to_string(), message));
         }
     }
-    let threads = values.get_i64("log.cleaner.threads");
-    let buffer = values.get_i64("log.cleaner.dedupe.buffer.size");
-    // Kafka divides by the number of threads.
-    if buffer / threads.max(1) <= 1024 * 1024 {
-        let message = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
-        return Err(ConfigError::requirement("log.cleaner.dedupe.buffer.size", &buffer.to_string(), message));
-    }
+    cleaner(values)?;
     for key in ["offsets.topic.compression.codec", "share.coordinator.state.topic.compression.codec"] {
         let codec = values.get_i64(key);
         if !(0..=4).contains(&codec) {
             let message = format!("Unknown compression type id: {codec}");
             return Err(ConfigError::new(key, &codec.to_string(), message).valid(&"0 to 4"));
         }
+    }
+    Ok(())
+}
+
+fn cleaner(values: &impl BrokerValues) -> Result<(), ConfigError> {
+    let threads = values.get_i64("log.cleaner.threads");
+    if threads == 0 {
+        // Kafka divides by it, and says "/ by zero".
+        return Err(ConfigError::invalid("log.cleaner.threads", "0", "Value must be at least 1"));
+    }
+    let buffer = values.get_i64("log.cleaner.dedupe.buffer.size");
+    if buffer / threads <= 1024 * 1024 {
+        let message = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+        return Err(ConfigError::requirement("log.cleaner.dedupe.buffer.size", &buffer.to_string(), message));
     }
     Ok(())
 }
