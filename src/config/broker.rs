@@ -1,6 +1,6 @@
 //! The static configuration of a broker, from layered sources.
 
-mod check;
+pub(super) mod check;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::defaults;
 use super::environment;
 use super::error::ConfigError;
 use super::listener::{self, Listener, SecurityProtocol};
@@ -17,7 +18,7 @@ use super::value::{self, Value};
 use super::values::{BrokerValues, first_valid};
 
 /// What a broker was started with. Never changes; dynamic values lie over it in [`super::DynamicBrokerConfig`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BrokerConfig {
     /// Keys as set by file, environment or arguments, unknown ones included.
     set: BTreeMap<String, String>,
@@ -52,7 +53,7 @@ impl fmt::Display for Notice {
 }
 
 /// Collects the layers in order: what is added later wins.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct BrokerConfigBuilder {
     set: BTreeMap<String, String>,
     cluster_id: Option<String>,
@@ -80,16 +81,19 @@ impl BrokerConfigBuilder {
 
     /// Adds `KAFKA_*` variables and `CLUSTER_ID`, as the `apache/kafka` image reads them; others are not looked at.
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut advertised = None;
         for (variable, value) in variables {
             if variable == "CLUSTER_ID" {
                 self.cluster_id = Some(value);
             } else if let Some(key) = environment::key_of(&variable) {
+                if key == "advertised.listeners" {
+                    advertised = Some(environment::listeners_from_advertised(&value));
+                }
                 self.set.insert(key, value);
             }
         }
-        if let (None, Some(advertised)) = (self.set.get("listeners"), self.set.get("advertised.listeners")) {
-            let listeners = environment::listeners_from_advertised(advertised);
-            self.set.insert("listeners".to_owned(), listeners);
+        if let Some(listeners) = advertised {
+            self.set.entry("listeners".to_owned()).or_insert(listeners);
         }
         self
     }
@@ -118,6 +122,11 @@ impl BrokerConfigBuilder {
         }
         unite_ids(&mut set)?;
         drop_trailing_commas(&mut set);
+        if set.contains_key("advertised.listeners") && !set.contains_key("listeners") {
+            // Who advertises an address means to be reached: Kafka's own default, not the loopback of ours.
+            let kafkas = table::find(table::Scope::Broker, "listeners").and_then(|key| key.default);
+            set.insert("listeners".to_owned(), kafkas.unwrap_or_default().to_owned());
+        }
         let mut notices = check_each(&set)?;
         let mut config = BrokerConfig {
             set,
@@ -243,7 +252,7 @@ impl BrokerConfig {
             if one.host.as_deref() == Some("0.0.0.0") {
                 let message =
                     "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.";
-                return Err(ConfigError::new(KEY, text, message));
+                return Err(ConfigError::requirement(KEY, text, message));
             }
             if !self.listeners.iter().any(|bound| bound.name == one.name) {
                 let names = |list: &[Listener]| list.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(",");
@@ -253,7 +262,7 @@ impl BrokerConfig {
                     names(&advertised),
                     names(&self.listeners)
                 );
-                return Err(ConfigError::new(KEY, text, message));
+                return Err(ConfigError::requirement(KEY, text, message));
             }
         }
         Ok(advertised)
@@ -281,6 +290,37 @@ impl BrokerConfig {
     }
 }
 
+/// Without the values of secrets, and of keys that might be secrets.
+impl fmt::Debug for BrokerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerConfig")
+            .field("set", &Redacted(&self.set))
+            .field("cluster_id", &self.cluster_id)
+            .field("listeners", &self.listeners)
+            .field("advertised", &self.advertised)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BrokerConfigBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerConfigBuilder").field("set", &Redacted(&self.set)).finish_non_exhaustive()
+    }
+}
+
+/// Values for the log: those of secrets, and of keys that might be secrets, are hidden.
+pub(super) struct Redacted<'a>(pub(super) &'a BTreeMap<String, String>);
+
+impl fmt::Debug for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, text): (&'_ String, &'_ String)| {
+            let secret = table::find_broker(name).is_none_or(|key| key.is_sensitive());
+            (name.clone(), if secret { "[hidden]".to_owned() } else { text.clone() })
+        };
+        f.debug_map().entries(self.0.iter().map(shown)).finish()
+    }
+}
+
 impl BrokerValues for BrokerConfig {
     fn value(&self, key: &str) -> Value {
         first_valid(key, [self.set.get(key)])
@@ -296,7 +336,11 @@ fn unite_ids(set: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
         }
         (Some(node), None) => drop(set.insert("broker.id".to_owned(), node)),
         (None, Some(broker)) => drop(set.insert("node.id".to_owned(), broker)),
-        _ => {}
+        (None, None) => {
+            let node = defaults::own_default("node.id").unwrap_or_default();
+            set.insert("broker.id".to_owned(), node.to_owned());
+        }
+        (Some(_), Some(_)) => {}
     }
     Ok(())
 }

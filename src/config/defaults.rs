@@ -10,7 +10,6 @@ pub struct OwnDefault {
 /// All of them, in the order the documentation lists them.
 pub const OWN_DEFAULTS: &[OwnDefault] = &[
     own("node.id", "1", "Kafka requires it; one broker needs no thought about it"),
-    own("broker.id", "1", "follows node.id"),
     own("process.roles", "broker,controller", "Kafka requires it; there is only one role here"),
     own("controller.listener.names", "CONTROLLER", "Kafka requires it; this is the name every example uses"),
     own("listeners", "PLAINTEXT://localhost:9092", "reachable from this machine only until told otherwise"),

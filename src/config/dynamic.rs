@@ -4,16 +4,17 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use super::broker::BrokerConfig;
+use super::broker::{BrokerConfig, Redacted};
 use super::value::Value;
 use super::values::{BrokerValues, first_valid};
 
 /// Broker values as they are in effect: this broker's, else the cluster default, else the static ones, else defaults.
 ///
 /// A value in itself: a change makes a new one, which the caller publishes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DynamicBrokerConfig {
     fixed: Arc<BrokerConfig>,
     cluster: BTreeMap<String, String>,
@@ -54,6 +55,16 @@ impl DynamicBrokerConfig {
     /// This broker's values as set.
     pub fn broker(&self) -> &BTreeMap<String, String> {
         &self.broker
+    }
+}
+
+impl fmt::Debug for DynamicBrokerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamicBrokerConfig")
+            .field("fixed", &self.fixed)
+            .field("cluster", &Redacted(&self.cluster))
+            .field("broker", &Redacted(&self.broker))
+            .finish()
     }
 }
 

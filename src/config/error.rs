@@ -26,6 +26,11 @@ impl ConfigError {
         Self::new(key, value, format!("Invalid value {value} for configuration {key}: {message}"))
     }
 
+    /// A broken rule between keys; Kafka prefixes these with "requirement failed", which an operator need not read.
+    pub fn requirement(key: &str, value: &str, message: impl fmt::Display) -> Self {
+        Self::new(key, value, format!("{REQUIREMENT}{message}"))
+    }
+
     /// Adds what would have been valid.
     pub fn valid(mut self, valid: &impl fmt::Display) -> Self {
         self.valid = valid.to_string();
@@ -33,9 +38,11 @@ impl ConfigError {
     }
 }
 
+const REQUIREMENT: &str = "requirement failed: ";
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(self.message.strip_prefix(REQUIREMENT).unwrap_or(&self.message))?;
         if !self.message.contains(&self.key) {
             write!(f, " ({}={})", self.key, self.value)?;
         }

@@ -106,7 +106,7 @@ pub fn parse_listeners(key: &str, text: &str, protocols: &ProtocolMap) -> Result
 
 /// The rules between the entries of `listeners`; `advertised` relaxes those about ports.
 pub fn check_distinct(key: &str, text: &str, listeners: &[Listener], advertised: bool) -> Result<(), ConfigError> {
-    let refuse = |message: String| Err(ConfigError::new(key, text, message));
+    let refuse = |message: String| Err(ConfigError::requirement(key, text, message));
     for (at, one) in listeners.iter().enumerate() {
         for other in &listeners[..at] {
             if one.name == other.name {

@@ -5,11 +5,11 @@
 //! carry Kafka's text and error name, and the caller turns them into codes. Never reads a key's meaning from anywhere
 //! but the table. Called by the process at start, and by topics and request handlers for values and descriptions.
 
-// pub mod alter;
+pub mod alter;
 pub mod broker;
 pub mod defaults;
-// pub mod describe;
-// pub mod docs;
+pub mod describe;
+pub mod docs;
 pub mod dynamic;
 pub mod environment;
 mod error;
@@ -20,9 +20,9 @@ pub mod topic;
 pub mod value;
 mod values;
 
-// pub use alter::{AlterError, AlterOp, AlterResource, AlterTarget, ErrorName};
+pub use alter::{AlterError, AlterOp, AlterTarget, Alteration, ErrorName};
 pub use broker::{BrokerConfig, BrokerConfigBuilder, Notice};
-// pub use describe::{ConfigEntry, ConfigSource, ConfigSynonym};
+pub use describe::{ConfigEntry, ConfigSource, ConfigSynonym};
 pub use dynamic::DynamicBrokerConfig;
 pub use error::ConfigError;
 pub use listener::{Listener, SecurityProtocol};

@@ -161,6 +161,11 @@ pub fn validate(broker: &DynamicBrokerConfig, overrides: &BTreeMap<String, Strin
             format!("conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})");
         return Err(ConfigError::new("min.compaction.lag.ms", &min.to_string(), message));
     }
+    if config.remote_storage_enable {
+        let message = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote \
+                       log storage.";
+        return Err(ConfigError::new("remote.storage.enable", "true", message));
+    }
     Ok(())
 }
 

@@ -20,7 +20,24 @@ pub enum Value {
     String(String),
     List(Vec<String>),
     Class(String),
-    Password(String),
+    Password(Secret),
+}
+
+/// Text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
 }
 
 impl Value {
@@ -87,7 +104,8 @@ pub fn parse_default(key: &ConfigKey) -> Value {
     key.effective_default().and_then(|text| parse_type(key.kind, key.name, text).ok()).unwrap_or(Value::Null)
 }
 
-/// Reads a value by type alone (Kafka's `ConfigDef.parseType`): everything is trimmed, lists split at commas.
+/// Reads a value by type alone (Kafka's `ConfigDef.parseType`): everything is trimmed, lists split at commas, an entry
+/// given again is dropped.
 pub fn parse_type(kind: ConfigType, name: &str, text: &str) -> Result<Value, ConfigError> {
     // Java's trim takes off every control character, not only what Unicode calls white space.
     let trimmed = text.trim_matches(|c: char| c <= ' ');
@@ -103,11 +121,21 @@ pub fn parse_type(kind: ConfigType, name: &str, text: &str) -> Result<Value, Con
         ConfigType::Long => Value::Long(trimmed.parse().map_err(|_| number())?),
         ConfigType::Double => Value::Double(parse_double(trimmed).ok_or_else(number)?),
         ConfigType::List if trimmed.is_empty() => Value::List(Vec::new()),
-        ConfigType::List => Value::List(trimmed.split(',').map(|entry| entry.trim().to_owned()).collect()),
+        ConfigType::List => Value::List(split_list(trimmed)),
         ConfigType::String | ConfigType::Unknown => Value::String(trimmed.to_owned()),
         ConfigType::Class => Value::Class(trimmed.to_owned()),
-        ConfigType::Password => Value::Password(trimmed.to_owned()),
+        ConfigType::Password => Value::Password(Secret(trimmed.to_owned())),
     })
+}
+
+fn split_list(text: &str) -> Vec<String> {
+    let mut entries: Vec<String> = Vec::new();
+    for entry in text.split(',').map(str::trim) {
+        if !entries.iter().any(|seen| seen == entry) {
+            entries.push(entry.to_owned());
+        }
+    }
+    entries
 }
 
 /// What a key takes, in words: type and range.

@@ -37,7 +37,8 @@ pub trait BrokerValues {
     /// String, class and password keys, as set; `None` is null.
     fn get_string(&self, key: &str) -> Option<String> {
         match self.value(key) {
-            Value::String(text) | Value::Class(text) | Value::Password(text) => Some(text),
+            Value::String(text) | Value::Class(text) => Some(text),
+            Value::Password(secret) => Some(secret.reveal().to_owned()),
             _ => None,
         }
     }

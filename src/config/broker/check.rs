@@ -17,20 +17,35 @@ fn log(values: &impl BrokerValues) -> Result<(), ConfigError> {
     let retention = ms.or(values.opt_i64("log.retention.minutes")).or(values.opt_i64("log.retention.hours"));
     if retention == Some(0) {
         let message = "log.retention.ms must be unlimited (-1) or, greater than or equal to 1";
-        return Err(ConfigError::new("log.retention.ms", "0", message));
+        return Err(ConfigError::requirement("log.retention.ms", "0", message));
     }
     for (key, min) in [("log.roll.ms", 1), ("log.roll.jitter.ms", 0)] {
         if let Some(number) = values.opt_i64(key).filter(|&number| number < min) {
             let message = format!("{key} must be greater than or equal to {min}");
-            return Err(ConfigError::new(key, &number.to_string(), message));
+            return Err(ConfigError::requirement(key, &number.to_string(), message));
         }
     }
+    cleaner(values)?;
     for key in ["offsets.topic.compression.codec", "share.coordinator.state.topic.compression.codec"] {
         let codec = values.get_i64(key);
         if !(0..=4).contains(&codec) {
             let message = format!("Unknown compression type id: {codec}");
             return Err(ConfigError::new(key, &codec.to_string(), message).valid(&"0 to 4"));
         }
+    }
+    Ok(())
+}
+
+fn cleaner(values: &impl BrokerValues) -> Result<(), ConfigError> {
+    let threads = values.get_i64("log.cleaner.threads");
+    if threads == 0 {
+        // Kafka divides by it, and says "/ by zero".
+        return Err(ConfigError::invalid("log.cleaner.threads", "0", "Value must be at least 1"));
+    }
+    let buffer = values.get_i64("log.cleaner.dedupe.buffer.size");
+    if buffer / threads <= 1024 * 1024 {
+        let message = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+        return Err(ConfigError::requirement("log.cleaner.dedupe.buffer.size", &buffer.to_string(), message));
     }
     Ok(())
 }
@@ -48,14 +63,14 @@ fn connections(config: &BrokerConfig, values: &impl BrokerValues) -> Result<(), 
     if values.max_connections_per_ip() == 0 && overrides.trim().is_empty() {
         let message =
             "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.";
-        return Err(ConfigError::new("max.connections.per.ip", "0", message));
+        return Err(ConfigError::requirement("max.connections.per.ip", "0", message));
     }
     // Our default gives way to a larger request; only a bound that somebody chose can be too small.
     let queued = values.get_i64("queued.max.request.bytes");
     let chosen = config.set_keys().contains_key("queued.max.request.bytes");
     if chosen && queued > 0 && queued < values.socket_request_max_bytes().into() {
         let message = "queued.max.request.bytes must be larger or equal to socket.request.max.bytes";
-        return Err(ConfigError::new("queued.max.request.bytes", &queued.to_string(), message));
+        return Err(ConfigError::requirement("queued.max.request.bytes", &queued.to_string(), message));
     }
     Ok(())
 }
@@ -65,12 +80,12 @@ fn replication(values: &impl BrokerValues) -> Result<(), ConfigError> {
     if wait > values.get_i64("replica.socket.timeout.ms") {
         let message = "replica.socket.timeout.ms should always be at least replica.fetch.wait.max.ms to prevent \
                        unnecessary socket timeouts";
-        return Err(ConfigError::new("replica.fetch.wait.max.ms", &wait.to_string(), message));
+        return Err(ConfigError::requirement("replica.fetch.wait.max.ms", &wait.to_string(), message));
     }
     if wait > values.get_i64("replica.lag.time.max.ms") {
         let message = "replica.fetch.wait.max.ms should always be less than or equal to replica.lag.time.max.ms to \
                        prevent frequent changes in ISR";
-        return Err(ConfigError::new("replica.fetch.wait.max.ms", &wait.to_string(), message));
+        return Err(ConfigError::requirement("replica.fetch.wait.max.ms", &wait.to_string(), message));
     }
     Ok(())
 }
@@ -96,7 +111,6 @@ fn groups(values: &impl BrokerValues) -> Result<(), ConfigError> {
     const LOCK: &str = "group.share.record.lock.duration.ms";
     at_least(values, "group.share.max.record.lock.duration.ms", "group.share.min.record.lock.duration.ms")?;
     at_least(values, LOCK, "group.share.min.record.lock.duration.ms")?;
-    at_most(values, "group.share.min.record.lock.duration.ms", LOCK)?;
     at_least(values, "group.share.max.record.lock.duration.ms", LOCK)?;
     at_least(values, "group.share.max.share.sessions", "group.share.max.size")?;
     at_most(values, "group.streams.num.standby.replicas", "group.streams.max.standby.replicas")

@@ -19,7 +19,7 @@ pub enum Validator {
     OneOf(&'static [&'static str]),
     /// One of these strings in any case; null passes.
     OneOfIgnoreCase(&'static [&'static str]),
-    /// A list without duplicates or empty entries that may itself be empty.
+    /// A list without empty entries that may itself be empty.
     List,
     /// As `List`, with at least one entry.
     NonEmptyList,
@@ -96,10 +96,11 @@ impl Validator {
                 {
                     return Ok(());
                 }
-                invalid(format!(
+                let message = format!(
                     "{name} must be the literal '*' or a list of replicas in the following format: \
                      [partitionId]:[brokerId],[partitionId]:[brokerId],..."
-                ))
+                );
+                Err(ConfigError::invalid(name, &format!("[{}]", entries.join(", ")), &message).valid(self))
             }
             Self::ShareAutoOffsetReset => match value {
                 Value::String(given) if is_share_offset_reset(given) => Ok(()),
@@ -136,8 +137,8 @@ impl fmt::Display for Validator {
             Self::BetweenDouble(min, max) => write!(f, "{min} to {max}"),
             Self::OneOf(allowed) => write!(f, "one of {}", allowed.join(", ")),
             Self::OneOfIgnoreCase(allowed) => write!(f, "one of {} in any case", allowed.join(", ")),
-            Self::List => write!(f, "a list without duplicates"),
-            Self::NonEmptyList => write!(f, "a non-empty list without duplicates"),
+            Self::List => write!(f, "without empty entries"),
+            Self::NonEmptyList => write!(f, "at least one entry"),
             Self::ListOf(allowed) => write!(f, "any of {}", allowed.join(", ")),
             Self::NonEmptyListOf(allowed) => write!(f, "one or more of {}", allowed.join(", ")),
             Self::NonEmptyString => write!(f, "not empty"),
@@ -151,7 +152,7 @@ impl fmt::Display for Validator {
     }
 }
 
-/// Kafka's `ValidList`: duplicates first, then emptiness, then each entry. Null passes where the default is null.
+/// Kafka's `ValidList`: emptiness, then each entry; reading has dropped duplicates. Null passes.
 fn check_list(
     validator: &Validator,
     name: &str,
@@ -161,9 +162,6 @@ fn check_list(
 ) -> Result<(), ConfigError> {
     let Value::List(entries) = value else { return Ok(()) };
     let refuse = |message: String| Err(ConfigError::new(name, &value.to_string(), message).valid(validator));
-    if entries.iter().enumerate().any(|(at, entry)| entries[..at].contains(entry)) {
-        return refuse(format!("Configuration '{name}' values must not be duplicated."));
-    }
     if entries.is_empty() && !may_be_empty {
         let listed = format!("[{}]", allowed.join(", "));
         let valid = if allowed.is_empty() { "any non-empty value" } else { &listed };
