@@ -298,6 +298,17 @@ fn answer(broker: &BrokerState, version: i16, name: String, result: Result<Creat
 }
 
 /// Every configuration of the new topic, sorted by name.
-fn described(_broker: &BrokerState, _created: &Created) -> Vec<CreatableTopicConfigs> {
-    Vec::new()
+fn described(broker: &BrokerState, created: &Created) -> Vec<CreatableTopicConfigs> {
+    config::describe::topic(&broker.topics.config(), &created.configs)
+        .into_iter()
+        .map(|entry| {
+            let mut out = CreatableTopicConfigs::default();
+            out.name = StrBytes::from_string(entry.name);
+            out.value = entry.value.map(StrBytes::from_string);
+            out.read_only = entry.read_only;
+            out.config_source = entry.source as i8;
+            out.is_sensitive = entry.sensitive;
+            out
+        })
+        .collect()
 }

@@ -32,8 +32,6 @@ pub const API: Api = Api { key: 1, name: "Fetch", versions: (4, 18), advertised_
 /// Request epochs that are no sequence numbers.
 const EPOCH_FULL: i32 = 0;
 const EPOCH_FINAL: i32 = -1;
-/// A replica id that Kafka's own tools use to read without being a replica.
-const DEBUGGING_REPLICA: i32 = -2;
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: FetchRequest = request.decode(body)?;
@@ -54,15 +52,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let config = broker.topics.config();
     let bytes_max = asked.max_bytes.min(config.get_i32("fetch.max.bytes")).max(0);
     let bytes_min = asked.min_bytes.min(bytes_max);
-    let planner = Planner {
-        broker: broker.clone(),
-        version,
-        isolation,
-        bytes_max,
-        is_replica: replica >= 0,
-        reads_to_end: replica == DEBUGGING_REPLICA,
-        wanted,
-    };
+    let planner = Planner { broker: broker.clone(), version, isolation, bytes_max, is_replica: replica >= 0, wanted };
     let fetch = Fetch { planner, session, responder: request.responder };
     let plan = fetch.planner.plan();
     if asked.max_wait_ms <= 0 || plan.is_enough(bytes_min) {

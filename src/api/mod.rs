@@ -3,13 +3,16 @@
 //!
 //! Knows no sockets and no files. Called by `net`, through [`dispatch`] only: one point before a request takes effect.
 
+mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
+mod configs;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
+mod describe_configs;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
@@ -17,7 +20,9 @@ mod elect_leaders;
 mod errors;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
@@ -63,13 +68,17 @@ pub const APIS: &[&Api] = &[
     &delete_records::API,
     &init_producer_id::API,
     &offset_for_leader_epoch::API,
+    &describe_configs::API,
+    &alter_configs::API,
     &describe_log_dirs::API,
     &create_partitions::API,
     &elect_leaders::API,
+    &incremental_alter_configs::API,
     &alter_partition_reassignments::API,
     &list_partition_reassignments::API,
     &describe_cluster::API,
     &describe_producers::API,
+    &list_config_resources::API,
     &describe_topic_partitions::API,
 ];
 

@@ -19,8 +19,6 @@ pub struct Planner {
     pub bytes_max: i32,
     /// Asks as a replica, which nobody here is.
     pub is_replica: bool,
-    /// Reads to the end of the log, not only to the high watermark.
-    pub reads_to_end: bool,
     pub wanted: Vec<(PartitionKey, Wanted)>,
 }
 
