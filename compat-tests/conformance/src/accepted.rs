@@ -37,16 +37,18 @@ pub const ACCEPTED: &[Accepted] = &[
 /// The entry that accepts a difference.
 pub fn matching(difference: &Difference) -> Option<&'static Accepted> {
     ACCEPTED.iter().find(|entry| {
-        glob(entry.scenario, &difference.scenario) && glob(entry.step, &difference.step) && glob(entry.path, &difference.path)
+        glob(entry.scenario, &difference.scenario)
+            && glob(entry.step, &difference.step)
+            && glob(entry.path, &difference.path)
     })
 }
 
 fn glob(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
-        Some((start, rest)) => {
-            text.strip_prefix(start).is_some_and(|text| (0..=text.len()).any(|i| text.is_char_boundary(i) && glob(rest, &text[i..])))
-        }
+        Some((start, rest)) => text
+            .strip_prefix(start)
+            .is_some_and(|text| (0..=text.len()).any(|i| text.is_char_boundary(i) && glob(rest, &text[i..]))),
     }
 }
 

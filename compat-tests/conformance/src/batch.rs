@@ -23,7 +23,13 @@ pub struct Record {
 
 /// A record without key whose value is the text.
 pub fn value(text: &str) -> Record {
-    Record { after_ms: 0, key: None, value: Some(Bytes::copy_from_slice(text.as_bytes())), headers: Vec::new(), offset_delta: None }
+    Record {
+        after_ms: 0,
+        key: None,
+        value: Some(Bytes::copy_from_slice(text.as_bytes())),
+        headers: Vec::new(),
+        offset_delta: None,
+    }
 }
 
 /// A record with key and value.

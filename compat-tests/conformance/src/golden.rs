@@ -75,7 +75,11 @@ pub fn read() -> io::Result<BTreeMap<String, Value>> {
         let path = entry?.path();
         let file: Value = serde_json::from_slice(&std::fs::read(&path)?).map_err(io::Error::other)?;
         if file["kafka"] != kafka::VERSION {
-            return Err(io::Error::other(format!("{} is not of Kafka {}: record again", path.display(), kafka::VERSION)));
+            return Err(io::Error::other(format!(
+                "{} is not of Kafka {}: record again",
+                path.display(),
+                kafka::VERSION
+            )));
         }
         if let Value::Object(scenarios) = &file["scenarios"] {
             all.extend(scenarios.iter().map(|(name, steps)| (name.clone(), steps.clone())));

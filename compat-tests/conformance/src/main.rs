@@ -56,7 +56,11 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
             }
             golden::write(&transcripts, words.is_empty()).map_err(text)?;
             println!("{}", apis::table(&run::count(&transcripts)).0);
-            println!("{} scenarios, {} steps", transcripts.len(), transcripts.values().map(|t| t.steps.len()).sum::<usize>());
+            println!(
+                "{} scenarios, {} steps",
+                transcripts.len(),
+                transcripts.values().map(|t| t.steps.len()).sum::<usize>()
+            );
             Ok(whole)
         }
         "live" => {

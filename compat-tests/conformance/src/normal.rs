@@ -17,6 +17,21 @@ pub const CHOSEN_PRODUCER_IDS_FROM: i64 = 1_000_000;
 const BASE_WINDOW_MS: i64 = 1_000_000;
 const MINUTES_10_MS: i64 = 600_000;
 const HOUR_MS: i64 = 3_600_000;
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
+/// Keys whose values say where and how a broker was started. The two brokers are started differently.
+const DEPLOYMENT_KEYS: [&str; 11] = [
+    "advertised.listeners",
+    "controller.listener.names",
+    "controller.quorum.bootstrap.servers",
+    "controller.quorum.voters",
+    "inter.broker.listener.name",
+    "listener.security.protocol.map",
+    "listeners",
+    "log.dir",
+    "log.dirs",
+    "metadata.log.dir",
+    "process.roles",
+];
 
 /// What one play has learned about values that differ from run to run.
 pub struct Names {
@@ -26,6 +41,8 @@ pub struct Names {
     pub mine_only: Option<String>,
     /// Prefix of the play's topics and what to call it, where several plays run on one broker.
     pub rename: Option<(String, String)>,
+    /// Leader epochs may differ: how often they rise over a restart is each broker's own affair.
+    pub any_epoch: bool,
     start_ms: i64,
     stamps: BTreeMap<i64, String>,
     uuids: Vec<(Uuid, String)>,
@@ -39,6 +56,7 @@ impl Names {
             base_ms: now_ms - HOUR_MS,
             mine_only: None,
             rename: None,
+            any_epoch: false,
             start_ms: now_ms,
             stamps: BTreeMap::new(),
             uuids: Vec::new(),
@@ -70,6 +88,7 @@ impl Names {
             }
             (_, Tree::List(items)) => self.list(key, name, items),
             (_, Tree::Fields(fields)) => {
+                let fields = if key == ApiKey::DescribeConfigs as i16 { deployment(fields) } else { fields };
                 Tree::Fields(fields.into_iter().map(|(n, v)| (n.clone(), self.value(key, &n, v))).collect())
             }
             (_, Tree::Int(value)) => self.int(name, value),
@@ -88,7 +107,11 @@ impl Names {
         if let Some(mine) = &self.mine_only
             && ["topics", "config_resources", "replica_election_results"].contains(&name)
         {
-            items.retain(|item| ["name", "topic", "resource_name"].iter().any(|n| matches!(item.field(n), Some(Tree::Text(t)) if t.starts_with(mine.as_str()))));
+            items.retain(|item| {
+                ["name", "topic", "resource_name"]
+                    .iter()
+                    .any(|n| matches!(item.field(n), Some(Tree::Text(t)) if t.starts_with(mine.as_str())))
+            });
         }
         if name == "api_keys" {
             items = items.into_iter().filter_map(shared_versions).collect();
@@ -105,6 +128,7 @@ impl Names {
             "port" if value > 0 => Tree::text("<port>"),
             "session_id" if value != 0 => Tree::text(format!("<session {}>", index_of(&mut self.sessions, value))),
             "producer_id" => self.producer_id(value),
+            "leader_epoch" if self.any_epoch && value >= 0 => Tree::text("<leader epoch>"),
             "total_bytes" | "usable_bytes" if value > 0 => Tree::text("<bytes>"),
             "finalized_features_epoch" if value >= 0 => Tree::text("<epoch>"),
             _ if name.ends_with("error_code") && value != 0 => Tree::text(error_name(value)),
@@ -133,10 +157,8 @@ impl Names {
             });
         }
         let near = |centre: i64| value > centre - MINUTES_10_MS && value < centre + MINUTES_10_MS;
-        if near(self.start_ms) {
-            return Some("<now>".into());
-        }
-        near(self.start_ms + HOUR_MS).then(|| "<now+1h>".into())
+        let distances = [(0, "<now>"), (1, "<now+1h>"), (-24, "<now-24h>")];
+        distances.iter().find(|(hours, _)| near(self.start_ms + hours * HOUR_MS)).map(|(_, token)| token.to_string())
     }
 
     fn text(&self, name: &str, text: String) -> Tree {
@@ -150,6 +172,9 @@ impl Names {
         let mut text = text;
         if let Some((prefix, token)) = &self.rename {
             text = text.replace(prefix.as_str(), token);
+        }
+        if text == NIL {
+            return Tree::text("<zero>");
         }
         for (uuid, token) in &self.uuids {
             text = text.replace(&uuid.to_string(), token).replace(&base64(*uuid), token);
@@ -169,8 +194,12 @@ impl Names {
             let (number, after) = rest[start..].split_at(digits);
             out.push_str(&rest[..start]);
             match number.parse::<i64>() {
-                Ok(value) if digits >= 12 && self.time(value).is_some() => out.push_str(&self.time(value).expect("just seen")),
-                Ok(value) if digits == 19 && value > i64::MAX - 10_000 * 86_400_000 * 30 && value < i64::MAX - 1 => out.push_str("<max-now>"),
+                Ok(value) if digits >= 12 && self.time(value).is_some() => {
+                    out.push_str(&self.time(value).expect("just seen"))
+                }
+                Ok(value) if digits == 19 && value > i64::MAX - 10_000 * 86_400_000 * 30 && value < i64::MAX - 1 => {
+                    out.push_str("<max-now>")
+                }
                 _ => out.push_str(number),
             }
             rest = after;
@@ -178,6 +207,21 @@ impl Names {
         out.push_str(rest);
         out
     }
+}
+
+/// Of a key that says how the broker was started only the kind remains.
+fn deployment(mut fields: Vec<(String, Tree)>) -> Vec<(String, Tree)> {
+    if fields
+        .iter()
+        .any(|(n, v)| n == "name" && matches!(v, Tree::Text(name) if DEPLOYMENT_KEYS.contains(&name.as_str())))
+    {
+        for (name, value) in &mut fields {
+            if ["value", "config_source", "synonyms"].contains(&name.as_str()) {
+                *value = Tree::text("<deployment>");
+            }
+        }
+    }
+    fields
 }
 
 fn index_of(known: &mut Vec<i64>, value: i64) -> usize {
@@ -189,7 +233,8 @@ fn index_of(known: &mut Vec<i64>, value: i64) -> usize {
 
 /// `3 UNKNOWN_TOPIC_OR_PARTITION`.
 pub fn error_name(code: i64) -> String {
-    let camel = i16::try_from(code).ok().and_then(ResponseError::try_from_code).map(|e| format!("{e:?}")).unwrap_or_default();
+    let camel =
+        i16::try_from(code).ok().and_then(ResponseError::try_from_code).map(|e| format!("{e:?}")).unwrap_or_default();
     let mut name = String::new();
     for (i, c) in camel.chars().enumerate() {
         if i > 0 && c.is_ascii_uppercase() {
@@ -215,8 +260,10 @@ fn shared_versions(entry: Tree) -> Option<Tree> {
 /// Kafka keeps an order where it answers partition by partition from a list, or sorts on purpose.
 fn order_is_promised(key: i16, name: &str) -> bool {
     let sorted_on_purpose = key == ApiKey::CreateTopics as i16 && name == "configs";
-    let in_request_order = [ApiKey::Fetch as i16, ApiKey::DescribeTopicPartitions as i16, ApiKey::FindCoordinator as i16].contains(&key);
-    let plain = ["synonyms", "batches", "records", "record_errors", "replica_nodes", "isr_nodes", "brokers"].contains(&name);
+    let in_request_order =
+        [ApiKey::Fetch as i16, ApiKey::DescribeTopicPartitions as i16, ApiKey::FindCoordinator as i16].contains(&key);
+    let plain =
+        ["synonyms", "batches", "records", "record_errors", "replica_nodes", "isr_nodes", "brokers"].contains(&name);
     sorted_on_purpose || in_request_order || plain
 }
 

@@ -126,6 +126,11 @@ impl Play {
         self.names.mine_only = Some(format!("{}-", self.prefix));
     }
 
+    /// Drops every connection, as a client does whose broker has stopped.
+    pub fn disconnect(&mut self) {
+        self.connections.clear();
+    }
+
     pub fn close(&mut self, connection: &str) {
         self.connections.remove(connection);
     }
@@ -146,7 +151,13 @@ impl Play {
     }
 
     /// Asks where no answer is an answer too: the broker may close the connection.
-    pub fn attempt<R: Request>(&mut self, connection: &str, label: &str, version: i16, request: R) -> Done<Option<R::Response>>
+    pub fn attempt<R: Request>(
+        &mut self,
+        connection: &str,
+        label: &str,
+        version: i16,
+        request: R,
+    ) -> Done<Option<R::Response>>
     where
         R::Response: Debug,
     {
@@ -156,7 +167,13 @@ impl Play {
     }
 
     /// As [`Play::attempt`], for what Kafka never answers: three seconds without an answer are recorded as such.
-    pub fn attempt_briefly<R: Request>(&mut self, connection: &str, label: &str, version: i16, request: R) -> Done<Option<R::Response>>
+    pub fn attempt_briefly<R: Request>(
+        &mut self,
+        connection: &str,
+        label: &str,
+        version: i16,
+        request: R,
+    ) -> Done<Option<R::Response>>
     where
         R::Response: Debug,
     {
@@ -189,7 +206,13 @@ impl Play {
     }
 
     /// As [`Play::ask_on`], and records whether the answer took at least that long (less a tenth).
-    pub fn ask_waiting<R: Request>(&mut self, label: &str, version: i16, request: R, wait: Duration) -> Done<R::Response>
+    pub fn ask_waiting<R: Request>(
+        &mut self,
+        label: &str,
+        version: i16,
+        request: R,
+        wait: Duration,
+    ) -> Done<R::Response>
     where
         R::Response: Debug,
     {
@@ -283,21 +306,27 @@ impl Play {
         Ok(())
     }
 
-    /// Sends bytes as they are; what comes back is recorded by its size.
+    /// Sends bytes as they are; what comes back is recorded as answered, closed or nothing.
     pub fn raw(&mut self, connection: &str, label: &str, bytes: &[u8]) -> Done {
         self.connection(connection)?.send(bytes);
         let outcome = match self.hear(connection, Duration::from_secs(3)) {
-            Heard::Closed => CLOSED.to_string(),
-            Heard::Silence => UNANSWERED.into(),
-            Heard::Frame(frame) => format!("an answer of {} bytes", frame.len()),
+            Heard::Closed => CLOSED,
+            Heard::Silence => UNANSWERED,
+            Heard::Frame(_) => "answered",
         };
         self.connections.remove(connection);
-        self.push(connection, label, None, Tree::Text(outcome));
+        self.push(connection, label, None, Tree::text(outcome));
         Ok(())
     }
 
     /// Sends a whole frame as it is; the answer is read as the response of that API at that version. The connection stays open.
-    pub fn raw_as<R: Request>(&mut self, connection: &str, label: &str, version: i16, frame: &[u8]) -> Done<Option<R::Response>>
+    pub fn raw_as<R: Request>(
+        &mut self,
+        connection: &str,
+        label: &str,
+        version: i16,
+        frame: &[u8],
+    ) -> Done<Option<R::Response>>
     where
         R::Response: Debug,
     {
@@ -361,7 +390,14 @@ impl Play {
         self.connections.get_mut(connection).map_or(Heard::Closed, |c| c.hear(limit))
     }
 
-    fn record<R: Request>(&mut self, connection: &str, label: &str, version: i16, id: i32, heard: Heard) -> Option<R::Response>
+    fn record<R: Request>(
+        &mut self,
+        connection: &str,
+        label: &str,
+        version: i16,
+        id: i32,
+        heard: Heard,
+    ) -> Option<R::Response>
     where
         R::Response: Debug,
     {

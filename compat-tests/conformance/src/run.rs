@@ -68,7 +68,10 @@ pub fn play_all(kind: Kind, scenarios: &[Scenario]) -> io::Result<Transcripts> {
                 loop {
                     let Some(scenario) = next.lock().expect("no player panics holding it").next() else { return };
                     let transcript = play_one(&servers, scenario);
-                    transcripts.lock().expect("no player panics holding it").insert(scenario.name.to_string(), transcript);
+                    transcripts
+                        .lock()
+                        .expect("no player panics holding it")
+                        .insert(scenario.name.to_string(), transcript);
                 }
             });
         }

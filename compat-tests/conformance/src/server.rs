@@ -129,7 +129,10 @@ fn ready(child: &mut Child, address: SocketAddr, log: &Path) -> io::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         let mut play = Play::new(Target { address, settles_late: false }, "ready");
-        if play.quiet(9, kafka_protocol::messages::MetadataRequest::default()).is_ok_and(|answer| !answer.brokers.is_empty()) {
+        if play
+            .quiet(9, kafka_protocol::messages::MetadataRequest::default())
+            .is_ok_and(|answer| !answer.brokers.is_empty())
+        {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {

@@ -44,7 +44,9 @@ impl Tree {
             Tree::Text(s) => Value::from(s.as_str()),
             Tree::Bytes(b) => Value::from(String::from_utf8_lossy(b).into_owned()),
             Tree::List(items) => Value::Array(items.iter().map(Tree::to_json).collect()),
-            Tree::Fields(fields) => Value::Object(fields.iter().map(|(n, v)| (n.clone(), v.to_json())).collect::<Map<_, _>>()),
+            Tree::Fields(fields) => {
+                Value::Object(fields.iter().map(|(n, v)| (n.clone(), v.to_json())).collect::<Map<_, _>>())
+            }
         }
     }
 
@@ -70,7 +72,8 @@ impl Tree {
         match self {
             Tree::List(items) => format!("[{}]", items.iter().map(Tree::compact).collect::<Vec<_>>().join(", ")),
             Tree::Fields(fields) => {
-                let fields: Vec<String> = fields.iter().map(|(n, v)| format!("{}: {}", quote(n), v.compact())).collect();
+                let fields: Vec<String> =
+                    fields.iter().map(|(n, v)| format!("{}: {}", quote(n), v.compact())).collect();
                 format!("{{{}}}", fields.join(", "))
             }
             leaf => leaf.to_json().to_string(),

@@ -96,7 +96,9 @@ pub fn frame(key: i16, version: i16, header_version: i16, correlation_id: i32, c
 /// A body at a version. Fields that the version does not have must be at their defaults.
 pub fn body<R: Request>(request: &R, version: i16) -> Result<Bytes, String> {
     let mut out = BytesMut::new();
-    request.encode(&mut out, version).map_err(|e| format!("{} v{version} cannot be encoded: {e}", crate::apis::name_of(R::KEY)))?;
+    request
+        .encode(&mut out, version)
+        .map_err(|e| format!("{} v{version} cannot be encoded: {e}", crate::apis::name_of(R::KEY)))?;
     Ok(out.freeze())
 }
 
@@ -123,6 +125,7 @@ pub fn answer<M: Encodable + Decodable + HeaderVersion>(frame: &Bytes, version: 
     let mut rest = bytes.clone();
     let body = M::decode(&mut rest, version).map_err(|e| format!("cannot be decoded at v{version}: {e}"))?;
     let mut again = BytesMut::new();
-    let canonical = rest.is_empty() && body.encode(&mut again, version).is_ok() && again == bytes && (header == 4 || frame[4] == 0);
+    let canonical =
+        rest.is_empty() && body.encode(&mut again, version).is_ok() && again == bytes && (header == 4 || frame[4] == 0);
     Ok(Answer { correlation_id, body, canonical })
 }

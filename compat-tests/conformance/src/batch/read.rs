@@ -36,11 +36,14 @@ fn batch(bytes: &[u8]) -> Tree {
         ("last_offset_delta", Tree::Int(i32_at(bytes, 23).into())),
         ("base_timestamp", Tree::Int(base_timestamp)),
         ("max_timestamp", Tree::Int(i64_at(bytes, 35))),
-        ("producer", Tree::List(vec![
-            Tree::Int(i64_at(bytes, 43)),
-            Tree::Int(i16_at(bytes, 51).into()),
-            Tree::Int(i32_at(bytes, 53).into()),
-        ])),
+        (
+            "producer",
+            Tree::List(vec![
+                Tree::Int(i64_at(bytes, 43)),
+                Tree::Int(i16_at(bytes, 51).into()),
+                Tree::Int(i32_at(bytes, 53).into()),
+            ]),
+        ),
         ("count", Tree::Int(i32_at(bytes, 57).into())),
     ];
     // Two encoders of the same format may differ in size; without a codec the size is the format's.

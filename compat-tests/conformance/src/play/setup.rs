@@ -70,7 +70,9 @@ impl Play {
 
     /// Waits until every partition of a topic can be written and read.
     pub fn settled(&mut self, topic: &str, partitions: i32) -> Done {
-        let asked = (0..partitions).map(|p| ListOffsetsPartition::default().with_partition_index(p).with_timestamp(-1)).collect();
+        let asked = (0..partitions)
+            .map(|p| ListOffsetsPartition::default().with_partition_index(p).with_timestamp(-1))
+            .collect();
         let request = ListOffsetsRequest::default()
             .with_replica_id(BrokerId(-1))
             .with_topics(vec![ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(asked)]);
@@ -132,7 +134,8 @@ impl Play {
     pub fn append(&mut self, topic: &str, partition: i32, batch: Batch) -> Done<i64> {
         let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.bytes()));
         let data = TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
-        let answer = self.quiet(9, ProduceRequest::default().with_acks(-1).with_timeout_ms(20_000).with_topic_data(vec![data]))?;
+        let answer =
+            self.quiet(9, ProduceRequest::default().with_acks(-1).with_timeout_ms(20_000).with_topic_data(vec![data]))?;
         match answer.responses.first().and_then(|t| t.partition_responses.first()) {
             Some(partition) if partition.error_code == 0 => Ok(partition.base_offset),
             other => Err(Stop(format!("cannot append to {topic}: {other:?}"))),

@@ -42,7 +42,7 @@ fn unknown_version(play: &mut Play) -> Done {
     let frame = play.frame("header 1", KEY, 9, 1, &[])?;
     play.raw("header 1", "an unknown version with a header that ends before its tags", &frame)?;
     let frame = play.frame("negative", KEY, -1, 2, &body)?;
-    play.raw("negative", "version -1", &frame)?;
+    play.raw_as::<ApiVersionsRequest>("negative", "version -1, read as version 0", 0, &frame)?;
     Ok(())
 }
 

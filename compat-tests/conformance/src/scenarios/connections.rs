@@ -79,7 +79,8 @@ fn headers(play: &mut Play) -> Done {
     play.raw_as::<MetadataRequest>("main", "a header with a tagged field", 9, &header(metadata_key, 9, -1, &tagged))?;
     let mut broken = vec![0xff, 0xff, 0xff, 0xff, 0x0f];
     broken.extend_from_slice(&body);
-    play.raw("main", "a header that claims 2^32-1 tagged fields", &header(metadata_key, 9, -1, &broken))?;
+    let frame = header(metadata_key, 9, -1, &broken);
+    play.raw_as::<MetadataRequest>("main", "a header that claims 2^32-1 tagged fields", 9, &frame)?;
     Ok(())
 }
 
@@ -88,7 +89,21 @@ fn unknown_apis(play: &mut Play) -> Done {
         let frame = play.frame("main", key, 0, 1, &[0; 16])?;
         play.raw("main", &format!("API key {key}"), &frame)?;
     }
-    let beyond = [(0, 2), (0, 14), (1, 3), (1, 19), (2, 0), (2, 12), (3, 14), (3, -1), (10, 7), (19, 1), (20, 0), (22, 7), (60, 3)];
+    let beyond = [
+        (0, 2),
+        (0, 14),
+        (1, 3),
+        (1, 19),
+        (2, 0),
+        (2, 12),
+        (3, 14),
+        (3, -1),
+        (10, 7),
+        (19, 1),
+        (20, 0),
+        (22, 7),
+        (60, 3),
+    ];
     for (key, version) in beyond {
         let frame = play.frame("main", key, version, 2, &[0; 16])?;
         play.raw("main", &format!("{} at version {version}", apis::name_of(key)), &frame)?;
@@ -99,6 +114,7 @@ fn unknown_apis(play: &mut Play) -> Done {
 
 /// Bodies that end too soon or claim more than they hold: closed, and nobody else disturbed.
 fn truncated_bodies(play: &mut Play) -> Done {
+    play.mine_only();
     let key = ApiKey::Metadata as i16;
     let whole = wire::body(&metadata(9, Some(&["a", "bc"])), 9)?;
     for length in [0, 1, 3, whole.len() - 1] {
@@ -112,12 +128,12 @@ fn truncated_bodies(play: &mut Play) -> Done {
         ("a string that is not UTF-8", vec![0, 0, 0, 1, 0, 2, 0xff, 0xfe, 0, 0]),
     ] {
         let frame = play.frame("main", key, 1, 1, &body)?;
-        play.raw("main", &format!("Metadata v1 with {label}"), &frame)?;
+        play.raw_as::<MetadataRequest>("main", &format!("Metadata v1 with {label}"), 1, &frame)?;
     }
     let mut long = whole.to_vec();
     long.extend_from_slice(&[1, 2, 3, 4]);
     let frame = play.frame("main", key, 9, 2, &long)?;
-    play.raw("main", "Metadata v9 with bytes after the body", &frame)?;
+    play.raw_as::<MetadataRequest>("main", "Metadata v9 with bytes after the body", 9, &frame)?;
     play.ask_on("after", "others go on", 0, ApiVersionsRequest::default())?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use kafka_protocol::messages::CreatePartitionsRequest;
 
-use super::requests::{create, creatable, grow, metadata, produce_to};
+use super::requests::{creatable, create, grow, metadata, produce_to};
 use crate::batch::{batch, value};
 use crate::play::{Done, Play};
 use crate::run::{Scenario, scenario};

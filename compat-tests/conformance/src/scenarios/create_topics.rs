@@ -29,10 +29,18 @@ fn learn(play: &mut Play, name: &str) -> Done {
 fn every_version(play: &mut Play) -> Done {
     for version in 2..=7 {
         let name = play.name(&format!("v{version}"));
-        play.ask("two partitions and a config", version, create(vec![creatable(&name, 2, 1, &[("retention.ms", Some("1000"))])]))?;
+        play.ask(
+            "two partitions and a config",
+            version,
+            create(vec![creatable(&name, 2, 1, &[("retention.ms", Some("1000"))])]),
+        )?;
         play.settled(&name, 2)?;
         play.ask("the same again", version, create(vec![creatable(&name, 2, 1, &[])]))?;
-        play.ask("unknown config", version, create(vec![creatable(&play.name("none"), 1, 1, &[("no.such", Some("1"))])]))?;
+        play.ask(
+            "unknown config",
+            version,
+            create(vec![creatable(&play.name("none"), 1, 1, &[("no.such", Some("1"))])]),
+        )?;
     }
     play.ask("no topics", 7, create(vec![]))?;
     Ok(())
@@ -41,9 +49,14 @@ fn every_version(play: &mut Play) -> Done {
 fn names(play: &mut Play) -> Done {
     play.topic("under_score.dot", 1)?;
     let prefix = play.prefix().to_string();
-    let (longest, too_long) = (format!("{prefix}{}", "x".repeat(249 - prefix.len())), format!("{prefix}{}", "x".repeat(250 - prefix.len())));
+    let (longest, too_long) =
+        (format!("{prefix}{}", "x".repeat(249 - prefix.len())), format!("{prefix}{}", "x".repeat(250 - prefix.len())));
     for name in ["", ".", "..", "a/b", "a b", "ä", "a:b", "a\u{0}b", &too_long, "__cluster_metadata"] {
-        play.ask(&format!("the name \"{}\"", name.replace(&prefix, "…").replace('\0', "NUL")), 7, create(vec![creatable(name, 1, 1, &[])]))?;
+        play.ask(
+            &format!("the name \"{}\"", name.replace(&prefix, "…").replace('\0', "NUL")),
+            7,
+            create(vec![creatable(name, 1, 1, &[])]),
+        )?;
     }
     play.ask("249 characters", 5, create(vec![creatable(&longest, 1, 1, &[])]))?;
     for name in ["_schemas", ".x", "a..b", "-", "UPPER"] {
@@ -57,9 +70,15 @@ fn names(play: &mut Play) -> Done {
 }
 
 fn counts(play: &mut Play) -> Done {
-    for (partitions, replicas) in [(0, 1), (-2, 1), (i32::MIN, 1), (1, 0), (1, -2), (1, 2), (1, i16::MAX), (0, 0), (-1, 2)] {
+    for (partitions, replicas) in
+        [(0, 1), (-2, 1), (i32::MIN, 1), (1, 0), (1, -2), (1, 2), (1, i16::MAX), (0, 0), (-1, 2)]
+    {
         let name = play.name("refused");
-        play.ask(&format!("{partitions} partitions, replication factor {replicas}"), 7, create(vec![creatable(&name, partitions, replicas, &[])]))?;
+        play.ask(
+            &format!("{partitions} partitions, replication factor {replicas}"),
+            7,
+            create(vec![creatable(&name, partitions, replicas, &[])]),
+        )?;
     }
     for version in [2, 3, 4, 7] {
         let name = play.name(&format!("defaults-{version}"));
@@ -69,13 +88,15 @@ fn counts(play: &mut Play) -> Done {
         let request = create(vec![creatable(&play.name("many"), partitions, 1, &[])]).with_validate_only(true);
         play.ask(&format!("{partitions} partitions, validated only"), 5, request)?;
     }
-    let request = create(vec![creatable(&play.name("many-1"), 6_000, 1, &[]), creatable(&play.name("many-2"), 6_000, 1, &[])]);
+    let request =
+        create(vec![creatable(&play.name("many-1"), 6_000, 1, &[]), creatable(&play.name("many-2"), 6_000, 1, &[])]);
     play.ask("two topics of 6,000 partitions, validated only", 5, request.with_validate_only(true))?;
     Ok(())
 }
 
 fn assignments(play: &mut Play) -> Done {
-    let cases: [(&str, &[(i32, &[i32])]); 10] = [
+    type Assignments = &'static [(i32, &'static [i32])];
+    let cases: [(&str, Assignments); 10] = [
         ("one partition on broker 1", &[(0, &[1])]),
         ("two partitions, in the wrong order", &[(1, &[1]), (0, &[1])]),
         ("partitions 0 and 2", &[(0, &[1]), (2, &[1])]),
@@ -97,13 +118,21 @@ fn assignments(play: &mut Play) -> Done {
     }
     let name = play.name("both");
     play.ask("assignments and a count", 7, create(vec![assigned(&name, &[(0, &[1])]).with_num_partitions(1)]))?;
-    play.ask("assignments and a replication factor", 7, create(vec![assigned(&name, &[(0, &[1])]).with_replication_factor(1)]))?;
+    play.ask(
+        "assignments and a replication factor",
+        7,
+        create(vec![assigned(&name, &[(0, &[1])]).with_replication_factor(1)]),
+    )?;
     play.ask("assignments of different lengths", 7, create(vec![assigned(&name, &[(0, &[1]), (1, &[1, 2])])]))?;
     Ok(())
 }
 
 fn configs(play: &mut Play) -> Done {
-    let all: &[(&str, Option<&str>)] = &[("cleanup.policy", Some("compact,delete")), ("retention.ms", Some("-1")), ("segment.bytes", Some(" 2000000 "))];
+    let all: &[(&str, Option<&str>)] = &[
+        ("cleanup.policy", Some("compact,delete")),
+        ("retention.ms", Some("-1")),
+        ("segment.bytes", Some(" 2000000 ")),
+    ];
     let name = play.name("set");
     play.ask("several, one with blanks", 7, create(vec![creatable(&name, 1, 1, all)]))?;
     learn(play, &name)?;
@@ -111,8 +140,16 @@ fn configs(play: &mut Play) -> Done {
     play.ask("null value", 7, create(vec![creatable(&refused, 1, 1, &[("retention.ms", None)])]))?;
     play.ask("empty key", 7, create(vec![creatable(&refused, 1, 1, &[("", Some("1"))])]))?;
     play.ask("broker's key", 7, create(vec![creatable(&refused, 1, 1, &[("log.retention.ms", Some("1"))])]))?;
-    play.ask("a good one and a bad one", 7, create(vec![creatable(&refused, 1, 1, &[("retention.ms", Some("1")), ("segment.ms", Some("x"))])]))?;
-    play.ask("two bad ones", 7, create(vec![creatable(&refused, 1, 1, &[("segment.ms", Some("x")), ("no.such", Some("1"))])]))?;
+    play.ask(
+        "a good one and a bad one",
+        7,
+        create(vec![creatable(&refused, 1, 1, &[("retention.ms", Some("1")), ("segment.ms", Some("x"))])]),
+    )?;
+    play.ask(
+        "two bad ones",
+        7,
+        create(vec![creatable(&refused, 1, 1, &[("segment.ms", Some("x")), ("no.such", Some("1"))])]),
+    )?;
     let twice = creatable(&play.name("twice"), 1, 1, &[("retention.ms", Some("1")), ("retention.ms", Some("2"))]);
     play.ask("the same key twice", 5, create(vec![twice]))?;
     let bounds = &[("min.compaction.lag.ms", Some("10")), ("max.compaction.lag.ms", Some("5"))];
@@ -192,14 +229,22 @@ fn several(play: &mut Play) -> Done {
     play.settled(&c, 1)?;
     play.ask("which of them are there", 4, metadata(4, Some(&[&a, &b, &c])))?;
     let (dot, underscore) = (play.name("x.y"), play.name("x_y"));
-    play.ask("two that collide only with each other", 4, create(vec![creatable(&dot, 1, 1, &[]), creatable(&underscore, 1, 1, &[])]))?;
+    play.ask(
+        "two that collide only with each other",
+        4,
+        create(vec![creatable(&dot, 1, 1, &[]), creatable(&underscore, 1, 1, &[])]),
+    )?;
     Ok(())
 }
 
 fn validate_only(play: &mut Play) -> Done {
     let name = play.name("not-created");
     for version in [2, 5, 7] {
-        play.ask("valid", version, create(vec![creatable(&name, 3, 1, &[("retention.ms", Some("5"))])]).with_validate_only(true))?;
+        play.ask(
+            "valid",
+            version,
+            create(vec![creatable(&name, 3, 1, &[("retention.ms", Some("5"))])]).with_validate_only(true),
+        )?;
         play.ask("invalid", version, create(vec![creatable(&name, 3, 2, &[])]).with_validate_only(true))?;
     }
     play.ask("it is not there", 9, metadata(9, Some(&[&name])))?;
@@ -212,7 +257,8 @@ fn validate_only(play: &mut Play) -> Done {
 fn races(play: &mut Play) -> Done {
     let name = play.name("raced");
     play.race("eight create the same topic", 4, (0..8).map(|_| create(vec![creatable(&name, 1, 1, &[])])).collect())?;
-    let requests = (0..8).map(|i| create(vec![creatable(&play.name(&format!("one-of-eight-{i}")), 1, 1, &[])])).collect();
+    let requests =
+        (0..8).map(|i| create(vec![creatable(&play.name(&format!("one-of-eight-{i}")), 1, 1, &[])])).collect();
     play.race("eight create one topic each", 4, requests)
 }
 
@@ -229,7 +275,11 @@ fn defaults(play: &mut Play) -> Done {
 fn timeouts(play: &mut Play) -> Done {
     for timeout in [0, -1] {
         let name = play.name(&format!("timeout{timeout}"));
-        play.ask(&format!("timeout {timeout}, validated only"), 4, create(vec![creatable(&name, 1, 1, &[])]).with_timeout_ms(timeout).with_validate_only(true))?;
+        play.ask(
+            &format!("timeout {timeout}, validated only"),
+            4,
+            create(vec![creatable(&name, 1, 1, &[])]).with_timeout_ms(timeout).with_validate_only(true),
+        )?;
     }
     Ok(())
 }

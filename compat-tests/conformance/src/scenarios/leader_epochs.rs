@@ -29,7 +29,11 @@ fn errors(play: &mut Play) -> Done {
     let topic = play.topic("a", 1)?;
     for version in 2..=4 {
         for current in [0, 1, -2] {
-            play.ask(&format!("current leader epoch {current}"), version, epoch_ends(version, &topic, &[(0, current, 0)]))?;
+            play.ask(
+                &format!("current leader epoch {current}"),
+                version,
+                epoch_ends(version, &topic, &[(0, current, 0)]),
+            )?;
         }
         play.ask("an unknown partition", version, epoch_ends(version, &topic, &[(3, -1, 0)]))?;
         play.ask("an unknown topic", version, epoch_ends(version, &play.name("unknown"), &[(0, -1, 0)]))?;

@@ -65,7 +65,8 @@ fn recreated(play: &mut Play) -> Done {
 fn deleted_under_a_producer(play: &mut Play) -> Done {
     let topic = play.topic("a", 1)?;
     let other = play.topic("b", 1)?;
-    let mut request: FetchRequest = fetch_topics(vec![fetch_topic(12, &topic, vec![from(0, 0)]), fetch_topic(12, &other, vec![from(0, 0)])]);
+    let mut request: FetchRequest =
+        fetch_topics(vec![fetch_topic(12, &topic, vec![from(0, 0)]), fetch_topic(12, &other, vec![from(0, 0)])]);
     request.max_wait_ms = LONG_WAIT_MS;
     let parked = play.park("reader", 12, request)?;
     play.delete(&topic)?;
@@ -80,9 +81,16 @@ fn configs_take_effect(play: &mut Play) -> Done {
     let topic = play.topic("a", 1)?;
     let big = || vec![crate::batch::sized(1000)];
     play.ask("a large record", 9, produce(9, &topic, batch(play.t(), big()).bytes()))?;
-    play.ask_on("admin", "max.message.bytes is lowered", 1, change(TOPIC, &topic, &[("max.message.bytes", SET, Some("500"))]))?;
+    play.ask_on(
+        "admin",
+        "max.message.bytes is lowered",
+        1,
+        change(TOPIC, &topic, &[("max.message.bytes", SET, Some("500"))]),
+    )?;
     let description = describe(TOPIC, &topic, &["max.message.bytes"]);
-    play.ask_until("seen as lowered", 4, description.clone(), |a| a.results[0].configs[0].value.as_deref() == Some("500"))?;
+    play.ask_until("seen as lowered", 4, description.clone(), |a| {
+        a.results[0].configs[0].value.as_deref() == Some("500")
+    })?;
     std::thread::sleep(Duration::from_millis(100));
     play.settle();
     play.ask("the large record again", 9, produce(9, &topic, batch(play.t(), big()).bytes()))?;
@@ -90,9 +98,16 @@ fn configs_take_effect(play: &mut Play) -> Done {
     play.ask_until("seen as reset", 4, description, |a| a.results[0].configs[0].config_source == 5)?;
     play.settle();
     play.ask("and once more", 9, produce(9, &topic, batch(play.t(), big()).bytes()))?;
-    play.ask_on("admin", "LogAppendTime", 1, change(TOPIC, &topic, &[("message.timestamp.type", SET, Some("LogAppendTime"))]))?;
+    play.ask_on(
+        "admin",
+        "LogAppendTime",
+        1,
+        change(TOPIC, &topic, &[("message.timestamp.type", SET, Some("LogAppendTime"))]),
+    )?;
     let description = describe(TOPIC, &topic, &["message.timestamp.type"]);
-    play.ask_until("seen as set", 4, description, |a| a.results[0].configs[0].value.as_deref() == Some("LogAppendTime"))?;
+    play.ask_until("seen as set", 4, description, |a| {
+        a.results[0].configs[0].value.as_deref() == Some("LogAppendTime")
+    })?;
     play.settle();
     play.ask("with the broker's time", 9, produce(9, &topic, batch(play.t(), vec![value("x")]).bytes()))?;
     Ok(())

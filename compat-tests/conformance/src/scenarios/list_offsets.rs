@@ -27,7 +27,8 @@ fn timed(offsets_ms: &[i64]) -> Vec<Record> {
 /// Offsets 0..6 at T+10, T+20, T+15, T+30, T+30, T+5: not sorted, the maximum twice.
 fn filled(play: &mut Play) -> Done<Topic> {
     let topic = play.topic("a", 2)?;
-    let batches = [batch(play.t(), timed(&[10, 20, 15])), batch(play.t(), timed(&[30])), batch(play.t(), timed(&[30, 5]))];
+    let batches =
+        [batch(play.t(), timed(&[10, 20, 15])), batch(play.t(), timed(&[30])), batch(play.t(), timed(&[30, 5]))];
     for records in batches {
         play.append(&topic, 0, records)?;
     }
@@ -59,7 +60,11 @@ fn special_timestamps(play: &mut Play) -> Done {
     }
     for at in [-3, -4, -5] {
         play.ask(&format!("timestamp {at} of an empty log"), 10, list_offsets(&topic, &[(1, at)]))?;
-        play.ask(&format!("timestamp {at}, read committed"), 10, list_offsets(&topic, &[(0, at)]).with_isolation_level(1))?;
+        play.ask(
+            &format!("timestamp {at}, read committed"),
+            10,
+            list_offsets(&topic, &[(0, at)]).with_isolation_level(1),
+        )?;
     }
     Ok(())
 }
@@ -119,14 +124,26 @@ fn errors(play: &mut Play) -> Done {
     play.ask("no partitions", 7, list_offsets(&topic, &[]))?;
     for epoch in [0, 1, 5, -1, -2] {
         let mut request = list_offsets(&topic, &[]);
-        request.topics[0].partitions.push(ListOffsetsPartition::default().with_current_leader_epoch(epoch).with_timestamp(-1));
+        request.topics[0]
+            .partitions
+            .push(ListOffsetsPartition::default().with_current_leader_epoch(epoch).with_timestamp(-1));
         play.ask(&format!("current leader epoch {epoch}"), 7, request)?;
     }
     for isolation in [2, -1] {
-        play.attempt("main", &format!("isolation level {isolation}"), 7, list_offsets(&topic, &[(0, -1)]).with_isolation_level(isolation))?;
+        play.attempt(
+            "main",
+            &format!("isolation level {isolation}"),
+            7,
+            list_offsets(&topic, &[(0, -1)]).with_isolation_level(isolation),
+        )?;
     }
     for replica in [-2, -3, 1, 5] {
-        play.attempt("main", &format!("as replica {replica}"), 7, list_offsets(&topic, &[(0, -1)]).with_replica_id(BrokerId(replica)))?;
+        play.attempt(
+            "main",
+            &format!("as replica {replica}"),
+            7,
+            list_offsets(&topic, &[(0, -1)]).with_replica_id(BrokerId(replica)),
+        )?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Metadata (3): listings, names and ids, creation on first use, authorised operations.
 
-use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::MetadataRequest;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use uuid::Uuid;
 
 use super::requests::{metadata, metadata_by_id};
@@ -57,7 +57,8 @@ fn by_id(play: &mut Play) -> Done {
         let request = MetadataRequest::default().with_topics(Some(vec![both])).with_allow_auto_topic_creation(false);
         play.attempt("main", "the id of one and the name of another", version, request.clone())?;
         let known = MetadataRequestTopic::default().with_name(Some(topic_name(&b)));
-        let mixed = request.with_topics(Some(vec![known, MetadataRequestTopic::default().with_topic_id(a.id).with_name(None)]));
+        let mixed =
+            request.with_topics(Some(vec![known, MetadataRequestTopic::default().with_topic_id(a.id).with_name(None)]));
         play.attempt("main", "one by name and one by id", version, mixed)?;
     }
     play.attempt("main", "the same id twice", 12, metadata_by_id(&[a.id, a.id]))?;
@@ -69,7 +70,11 @@ fn names(play: &mut Play) -> Done {
     let long = "x".repeat(250);
     let cases = ["", ".", "..", "a/b", "a b", "ä", &long];
     for name in cases {
-        play.ask(&format!("the name \"{}\", without creation", &name[..name.len().min(10)]), 9, metadata(9, Some(&[name])))?;
+        play.ask(
+            &format!("the name \"{}\", without creation", &name[..name.len().min(10)]),
+            9,
+            metadata(9, Some(&[name])),
+        )?;
     }
     for name in cases {
         let request = metadata(9, Some(&[name])).with_allow_auto_topic_creation(true);

@@ -29,7 +29,9 @@ fn log_dirs(play: &mut Play) -> Done {
     let of = |asked: &[(&str, &[i32])]| {
         let topics = asked
             .iter()
-            .map(|(name, partitions)| DescribableLogDirTopic::default().with_topic(topic_name(name)).with_partitions(partitions.to_vec()))
+            .map(|(name, partitions)| {
+                DescribableLogDirTopic::default().with_topic(topic_name(name)).with_partitions(partitions.to_vec())
+            })
             .collect();
         DescribeLogDirsRequest::default().with_topics(Some(topics))
     };
@@ -63,7 +65,11 @@ fn elections(play: &mut Play) -> Done {
     for version in 0..=2 {
         for kind in if version == 0 { 0..=0 } else { 0..=1 } {
             play.ask(&format!("election type {kind}"), version, elect(version, kind, Some(&[(&topic, &[0, 1])])))?;
-            play.ask("an unknown partition and topic", version, elect(version, kind, Some(&[(&topic, &[7]), (&unknown, &[0])])))?;
+            play.ask(
+                "an unknown partition and topic",
+                version,
+                elect(version, kind, Some(&[(&topic, &[7]), (&unknown, &[0])])),
+            )?;
             play.ask("all partitions", version, elect(version, kind, None))?;
             play.ask("none", version, elect(version, kind, Some(&[])))?;
         }
@@ -122,7 +128,9 @@ fn list_reassignments(play: &mut Play) -> Done {
     let of = |asked: Option<&[(&str, &[i32])]>| {
         let topics = asked.map(|asked| {
             let of = |(name, partitions): &(&str, &[i32])| {
-                ListPartitionReassignmentsTopics::default().with_name(topic_name(name)).with_partition_indexes(partitions.to_vec())
+                ListPartitionReassignmentsTopics::default()
+                    .with_name(topic_name(name))
+                    .with_partition_indexes(partitions.to_vec())
             };
             asked.iter().map(of).collect()
         });

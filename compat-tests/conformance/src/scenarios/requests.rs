@@ -2,7 +2,9 @@
 
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
-use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -26,7 +28,8 @@ pub const BROKER: i8 = 4;
 
 /// Metadata of named topics (`None`: of all), without creating any where the version can say so.
 pub fn metadata(version: i16, topics: Option<&[&str]>) -> MetadataRequest {
-    let topics = topics.map(|names| names.iter().map(|n| MetadataRequestTopic::default().with_name(Some(topic_name(n)))).collect());
+    let topics = topics
+        .map(|names| names.iter().map(|n| MetadataRequestTopic::default().with_name(Some(topic_name(n)))).collect());
     MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(version < 4)
 }
 
@@ -73,7 +76,12 @@ pub fn fetch(version: i16, topic: &Topic, partitions: Vec<FetchPartition>) -> Fe
 }
 
 pub fn fetch_topics(topics: Vec<FetchTopic>) -> FetchRequest {
-    FetchRequest::default().with_max_wait_ms(0).with_min_bytes(1).with_max_bytes(50 << 20).with_session_epoch(-1).with_topics(topics)
+    FetchRequest::default()
+        .with_max_wait_ms(0)
+        .with_min_bytes(1)
+        .with_max_bytes(50 << 20)
+        .with_session_epoch(-1)
+        .with_topics(topics)
 }
 
 pub fn forgotten(version: i16, topic: &Topic, partitions: &[i32]) -> ForgottenTopic {
@@ -83,8 +91,10 @@ pub fn forgotten(version: i16, topic: &Topic, partitions: &[i32]) -> ForgottenTo
 
 /// ListOffsets of partitions with timestamps.
 pub fn list_offsets(topic: &str, asked: &[(i32, i64)]) -> ListOffsetsRequest {
-    let partitions =
-        asked.iter().map(|(p, at)| ListOffsetsPartition::default().with_partition_index(*p).with_timestamp(*at)).collect();
+    let partitions = asked
+        .iter()
+        .map(|(p, at)| ListOffsetsPartition::default().with_partition_index(*p).with_timestamp(*at))
+        .collect();
     let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(partitions);
     ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
 }
@@ -107,8 +117,10 @@ pub fn epoch_ends(version: i16, topic: &str, asked: &[(i32, i32, i32)]) -> Offse
 
 /// A topic to create.
 pub fn creatable(name: &str, partitions: i32, replicas: i16, configs: &[(&str, Option<&str>)]) -> CreatableTopic {
-    let configs =
-        configs.iter().map(|(k, v)| CreatableTopicConfig::default().with_name(text(k)).with_value(v.map(text))).collect();
+    let configs = configs
+        .iter()
+        .map(|(k, v)| CreatableTopicConfig::default().with_name(text(k)).with_value(v.map(text)))
+        .collect();
     CreatableTopic::default()
         .with_name(topic_name(name))
         .with_num_partitions(partitions)
@@ -154,13 +166,16 @@ pub fn grow(topic: &str, count: i32, assignments: Option<&[&[i32]]>) -> CreatePa
         let ids = |brokers: &&[i32]| brokers.iter().copied().map(BrokerId).collect();
         all.iter().map(|brokers| CreatePartitionsAssignment::default().with_broker_ids(ids(brokers))).collect()
     });
-    let topic = CreatePartitionsTopic::default().with_name(topic_name(topic)).with_count(count).with_assignments(assignments);
+    let topic =
+        CreatePartitionsTopic::default().with_name(topic_name(topic)).with_count(count).with_assignments(assignments);
     CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(20_000)
 }
 
 pub fn delete_records(topic: &str, offsets: &[(i32, i64)]) -> DeleteRecordsRequest {
-    let partitions =
-        offsets.iter().map(|(p, o)| DeleteRecordsPartition::default().with_partition_index(*p).with_offset(*o)).collect();
+    let partitions = offsets
+        .iter()
+        .map(|(p, o)| DeleteRecordsPartition::default().with_partition_index(*p).with_offset(*o))
+        .collect();
     let topic = DeleteRecordsTopic::default().with_name(topic_name(topic)).with_partitions(partitions);
     DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(20_000)
 }
@@ -168,14 +183,17 @@ pub fn delete_records(topic: &str, offsets: &[(i32, i64)]) -> DeleteRecordsReque
 /// DescribeConfigs of one resource; no keys means all of them.
 pub fn describe(kind: i8, name: &str, keys: &[&str]) -> DescribeConfigsRequest {
     let keys = (!keys.is_empty()).then(|| keys.iter().map(|k| text(k)).collect());
-    let resource =
-        DescribeConfigsResource::default().with_resource_type(kind).with_resource_name(text(name)).with_configuration_keys(keys);
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(kind)
+        .with_resource_name(text(name))
+        .with_configuration_keys(keys);
     DescribeConfigsRequest::default().with_resources(vec![resource])
 }
 
 /// AlterConfigs of one resource: what is not named is reset.
 pub fn alter(kind: i8, name: &str, configs: &[(&str, Option<&str>)]) -> AlterConfigsRequest {
-    let configs = configs.iter().map(|(k, v)| AlterableConfig::default().with_name(text(k)).with_value(v.map(text))).collect();
+    let configs =
+        configs.iter().map(|(k, v)| AlterableConfig::default().with_name(text(k)).with_value(v.map(text))).collect();
     let resource =
         AlterConfigsResource::default().with_resource_type(kind).with_resource_name(text(name)).with_configs(configs);
     AlterConfigsRequest::default().with_resources(vec![resource])
@@ -191,9 +209,13 @@ pub fn change(kind: i8, name: &str, changes: &[(&str, i8, Option<&str>)]) -> Inc
     let configs = changes
         .iter()
         .map(|(key, operation, value)| {
-            IncrementalConfig::default().with_name(text(key)).with_config_operation(*operation).with_value(value.map(text))
+            IncrementalConfig::default()
+                .with_name(text(key))
+                .with_config_operation(*operation)
+                .with_value(value.map(text))
         })
         .collect();
-    let resource = IncrementalResource::default().with_resource_type(kind).with_resource_name(text(name)).with_configs(configs);
+    let resource =
+        IncrementalResource::default().with_resource_type(kind).with_resource_name(text(name)).with_configs(configs);
     IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
 }

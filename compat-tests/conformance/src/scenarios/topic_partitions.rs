@@ -18,9 +18,12 @@ pub fn all() -> Vec<Scenario> {
 
 fn describe(names: &[&str], limit: i32, cursor: Option<(&str, i32)>) -> DescribeTopicPartitionsRequest {
     let topics = names.iter().map(|name| TopicRequest::default().with_name(topic_name(name))).collect();
-    let cursor =
-        cursor.map(|(topic, partition)| Cursor::default().with_topic_name(topic_name(topic)).with_partition_index(partition));
-    DescribeTopicPartitionsRequest::default().with_topics(topics).with_response_partition_limit(limit).with_cursor(cursor)
+    let cursor = cursor
+        .map(|(topic, partition)| Cursor::default().with_topic_name(topic_name(topic)).with_partition_index(partition));
+    DescribeTopicPartitionsRequest::default()
+        .with_topics(topics)
+        .with_response_partition_limit(limit)
+        .with_cursor(cursor)
 }
 
 fn names(play: &mut Play) -> Done {

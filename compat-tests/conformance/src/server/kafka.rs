@@ -55,7 +55,9 @@ fn jars() -> io::Result<PathBuf> {
 
 fn pom() -> String {
     let dependency = |group: &str, artifact: &str, version: &str| {
-        format!("<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>")
+        format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>"
+        )
     };
     format!(
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion><groupId>ottla</groupId>\
@@ -76,7 +78,8 @@ pub fn start(directory: &Path, profile: Profile, fresh: bool) -> io::Result<(Chi
         fs::write(&properties, server_properties(directory, profile, port, free_port()?))?;
         fs::write(&address_file, port.to_string())?;
         let cluster = crate::normal::base64(uuid::Uuid::from_u128(0x4f74_746c_6143_6f6e_666f_726d_616e_6365));
-        let format = java(&jars, &log, &["kafka.tools.StorageTool", "format", "-t", &cluster, "-c"], &properties)?.wait()?;
+        let format =
+            java(&jars, &log, &["kafka.tools.StorageTool", "format", "-t", &cluster, "-c"], &properties)?.wait()?;
         if !format.success() {
             return Err(io::Error::other(format!("cannot format: {}", super::tail(&log))));
         }

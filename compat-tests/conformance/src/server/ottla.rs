@@ -5,20 +5,23 @@ use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use super::Profile;
 
-/// The broker's binary: beside this program, or one directory up from a test's.
+/// The broker's binary, where a test knows it; otherwise the one beside this program.
+pub static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
 fn binary() -> io::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("CONFORMANCE_BROKER") {
-        return Ok(path.into());
+    if let Some(path) = BINARY.get() {
+        return Ok(path.clone());
     }
-    let here = std::env::current_exe()?;
-    let beside = here.ancestors().skip(1).take(2).map(|dir| dir.join("conformance-broker"));
-    beside
-        .into_iter()
-        .find(|path| path.exists())
-        .ok_or_else(|| io::Error::other("conformance-broker is not built: `cargo build -p conformance` builds it"))
+    let beside = std::env::current_exe()?.with_file_name("conformance-broker");
+    if beside.exists() {
+        Ok(beside)
+    } else {
+        Err(io::Error::other("`cargo build -p conformance` builds the broker under comparison"))
+    }
 }
 
 /// Ready once it says so with the address of its listener. Port 0 lets it choose.
@@ -42,7 +45,10 @@ pub fn start(directory: &Path, profile: Profile, port: u16) -> io::Result<(Child
             Some(Ok(_)) => {}
             _ => {
                 let _ = child.wait();
-                return Err(io::Error::other(format!("the broker ended before it was ready; its log is {}", super::tail(&log_path))));
+                return Err(io::Error::other(format!(
+                    "the broker ended before it was ready; its log is {}",
+                    super::tail(&log_path)
+                )));
             }
         }
     };

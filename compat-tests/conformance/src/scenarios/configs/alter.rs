@@ -8,7 +8,11 @@ use crate::play::{Done, Play};
 use crate::run::{Scenario, scenario};
 
 pub fn all() -> Vec<Scenario> {
-    vec![scenario("configs/alter", replaces), scenario("configs/alter-refusals", refusals), scenario("configs/alter-errors", errors)]
+    vec![
+        scenario("configs/alter", replaces),
+        scenario("configs/alter-refusals", refusals),
+        scenario("configs/alter-errors", errors),
+    ]
 }
 
 const KEYS: &[&str] = &["retention.ms", "segment.bytes", "cleanup.policy"];
@@ -16,13 +20,25 @@ const KEYS: &[&str] = &["retention.ms", "segment.bytes", "cleanup.policy"];
 fn replaces(play: &mut Play) -> Done {
     let topic = play.topic_with("a", 1, &[("retention.ms", "1000"), ("segment.bytes", "2000000")])?;
     for (version, retention) in [(0, "11"), (1, "12"), (2, "13")] {
-        play.ask("validated only", version, alter(TOPIC, &topic, &[("retention.ms", Some("5"))]).with_validate_only(true))?;
-        play.ask("one key named, the others reset", version, alter(TOPIC, &topic, &[("retention.ms", Some(retention))]))?;
-        play.wait("the change is seen", |play| Ok(is(retention)(&play.quiet(4, describe(TOPIC, &topic, &["retention.ms"]))?)))?;
+        play.ask(
+            "validated only",
+            version,
+            alter(TOPIC, &topic, &[("retention.ms", Some("5"))]).with_validate_only(true),
+        )?;
+        play.ask(
+            "one key named, the others reset",
+            version,
+            alter(TOPIC, &topic, &[("retention.ms", Some(retention))]),
+        )?;
+        play.wait("the change is seen", |play| {
+            Ok(is(retention)(&play.quiet(4, describe(TOPIC, &topic, &["retention.ms"]))?))
+        })?;
         play.ask("the three keys", 4, describe(TOPIC, &topic, KEYS))?;
     }
     play.ask("none named, all reset", 2, alter(TOPIC, &topic, &[]))?;
-    play.wait("the change is seen", |play| Ok(is("604800000")(&play.quiet(4, describe(TOPIC, &topic, &["retention.ms"]))?)))?;
+    play.wait("the change is seen", |play| {
+        Ok(is("604800000")(&play.quiet(4, describe(TOPIC, &topic, &["retention.ms"]))?))
+    })?;
     play.ask("the three keys", 4, describe(TOPIC, &topic, KEYS))?;
     Ok(())
 }

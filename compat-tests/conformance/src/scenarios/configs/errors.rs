@@ -11,7 +11,16 @@ pub fn all() -> Vec<Scenario> {
 /// Eight that set different keys: all of them hold.
 fn races(play: &mut Play) -> Done {
     let topic = play.topic("a", 1)?;
-    let keys = ["retention.ms", "flush.ms", "flush.messages", "segment.ms", "segment.jitter.ms", "index.interval.bytes", "delete.retention.ms", "max.message.bytes"];
+    let keys = [
+        "retention.ms",
+        "flush.ms",
+        "flush.messages",
+        "segment.ms",
+        "segment.jitter.ms",
+        "index.interval.bytes",
+        "delete.retention.ms",
+        "max.message.bytes",
+    ];
     let requests = keys.iter().map(|key| change(TOPIC, &topic, &[(key, SET, Some("12345"))])).collect();
     play.race("eight keys at once", 1, requests)?;
     play.wait("all are seen", |play| {

@@ -25,14 +25,30 @@ fn seen(play: &mut Play, kind: i8, name: &str, key: &str, value: &str) -> Done {
 fn operations(play: &mut Play) -> Done {
     let topic = play.topic("a", 1)?;
     for version in 0..=1 {
-        play.ask("validated only", version, change(TOPIC, &topic, &[("retention.ms", SET, Some("5"))]).with_validate_only(true))?;
-        play.ask("set two", version, change(TOPIC, &topic, &[("retention.ms", SET, Some("7")), ("flush.ms", SET, Some(" 8 "))]))?;
+        play.ask(
+            "validated only",
+            version,
+            change(TOPIC, &topic, &[("retention.ms", SET, Some("5"))]).with_validate_only(true),
+        )?;
+        play.ask(
+            "set two",
+            version,
+            change(TOPIC, &topic, &[("retention.ms", SET, Some("7")), ("flush.ms", SET, Some(" 8 "))]),
+        )?;
         seen(play, TOPIC, &topic, "retention.ms", "7")?;
         play.ask("the two", 4, describe(TOPIC, &topic, &["retention.ms", "flush.ms"]).with_include_synonyms(true))?;
-        play.ask("one set, one deleted", version, change(TOPIC, &topic, &[("retention.ms", SET, Some("9")), ("flush.ms", DELETE, None)]))?;
+        play.ask(
+            "one set, one deleted",
+            version,
+            change(TOPIC, &topic, &[("retention.ms", SET, Some("9")), ("flush.ms", DELETE, None)]),
+        )?;
         seen(play, TOPIC, &topic, "retention.ms", "9")?;
         play.ask("the two", 4, describe(TOPIC, &topic, &["retention.ms", "flush.ms"]).with_include_synonyms(true))?;
-        play.ask("deleted, though there is a value", version, change(TOPIC, &topic, &[("retention.ms", DELETE, Some("x"))]))?;
+        play.ask(
+            "deleted, though there is a value",
+            version,
+            change(TOPIC, &topic, &[("retention.ms", DELETE, Some("x"))]),
+        )?;
         play.ask("deleted though not set", version, change(TOPIC, &topic, &[("flush.messages", DELETE, None)]))?;
         play.ask("nothing changed", version, change(TOPIC, &topic, &[]))?;
     }
@@ -50,18 +66,18 @@ fn lists(play: &mut Play) -> Done {
         ("append two with blanks", APPEND, " delete , compact ", "compact,delete"),
         ("set", SET, "compact", "compact"),
     ];
-    for (label, operation, value, _) in steps {
+    for (label, operation, value, then) in steps {
         play.ask(label, 1, change(TOPIC, &topic, &[(key, *operation, Some(value))]))?;
-        play.settle();
+        seen(play, TOPIC, &topic, key, then)?;
         play.ask("the list", 4, describe(TOPIC, &topic, &[key]))?;
     }
     play.ask("subtract the last", 1, change(TOPIC, &topic, &[(key, SUBTRACT, Some("compact"))]))?;
-    play.settle();
+    seen(play, TOPIC, &topic, key, "")?;
     play.ask("the list", 4, describe(TOPIC, &topic, &[key]))?;
     play.ask("append what is not valid", 1, change(TOPIC, &topic, &[(key, APPEND, Some("nothing"))]))?;
     let throttled = "leader.replication.throttled.replicas";
     play.ask("append to an empty list", 1, change(TOPIC, &topic, &[(throttled, APPEND, Some("0:1"))]))?;
-    play.settle();
+    seen(play, TOPIC, &topic, throttled, "0:1")?;
     play.ask("the list", 4, describe(TOPIC, &topic, &[throttled]))?;
     Ok(())
 }
@@ -83,7 +99,10 @@ fn refusals(play: &mut Play) -> Done {
         ("set and deleted", &[("retention.ms", SET, Some("5")), ("retention.ms", DELETE, None)]),
         ("operation 4", &[("retention.ms", 4, Some("5"))]),
         ("operation -1", &[("retention.ms", -1, Some("5"))]),
-        ("keys that do not go together", &[("min.compaction.lag.ms", SET, Some("9")), ("max.compaction.lag.ms", SET, Some("5"))]),
+        (
+            "keys that do not go together",
+            &[("min.compaction.lag.ms", SET, Some("9")), ("max.compaction.lag.ms", SET, Some("5"))],
+        ),
     ];
     for (label, changes) in cases {
         play.attempt("main", label, 1, change(TOPIC, &topic, changes))?;
@@ -113,7 +132,11 @@ fn broker_dynamic(play: &mut Play) -> Done {
     let key = "log.retention.ms";
     let look = |play: &mut Play| -> Done {
         play.settle();
-        play.ask("the broker's key", 4, describe(BROKER, "1", &[key, "log.retention.hours"]).with_include_synonyms(true))?;
+        play.ask(
+            "the broker's key",
+            4,
+            describe(BROKER, "1", &[key, "log.retention.hours"]).with_include_synonyms(true),
+        )?;
         play.ask("the default of brokers", 4, describe(BROKER, "", &[key]).with_include_synonyms(true))?;
         play.ask("the topic's key", 4, describe(TOPIC, &topic, &["retention.ms"]).with_include_synonyms(true))?;
         Ok(())
@@ -156,7 +179,9 @@ fn broker_refusals(play: &mut Play) -> Done {
     }
     play.ask("append to what is no list", 1, change(BROKER, "1", &[("log.retention.ms", APPEND, Some("5"))]))?;
     play.ask("an unknown key", 1, change(BROKER, "1", &[("no.such", SET, Some("1"))]))?;
-    play.wait("it is there", |play| Ok(!play.quiet(4, describe(BROKER, "1", &["no.such"]))?.results[0].configs.is_empty()))?;
+    play.wait("it is there", |play| {
+        Ok(!play.quiet(4, describe(BROKER, "1", &["no.such"]))?.results[0].configs.is_empty())
+    })?;
     play.ask("which is kept", 4, describe(BROKER, "1", &["no.such"]).with_include_synonyms(true))?;
     play.ask("and deleted", 1, change(BROKER, "1", &[("no.such", DELETE, None)]))?;
     Ok(())
@@ -196,7 +221,11 @@ fn client_metrics(play: &mut Play) -> Done {
     play.mine_only();
     play.ask("listed", 0, list.clone())?;
     play.ask("listed with its kind", 1, list.with_resource_types(vec![16]))?;
-    play.ask("all keys deleted", 1, change(16, &name, &[("interval.ms", DELETE, None), ("metrics", DELETE, None), ("match", DELETE, None)]))?;
+    play.ask(
+        "all keys deleted",
+        1,
+        change(16, &name, &[("interval.ms", DELETE, None), ("metrics", DELETE, None), ("match", DELETE, None)]),
+    )?;
     Ok(())
 }
 

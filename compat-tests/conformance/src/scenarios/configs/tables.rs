@@ -30,7 +30,11 @@ fn every_version(play: &mut Play) -> Done {
         if version >= 3 {
             play.ask("with documentation", version, describe(TOPIC, &topic, keys).with_include_documentation(true))?;
         }
-        play.ask("some keys of the broker", version, describe(BROKER, "1", &["num.partitions", "log.retention.ms", "log.retention.hours", "node.id"]))?;
+        play.ask(
+            "some keys of the broker",
+            version,
+            describe(BROKER, "1", &["num.partitions", "log.retention.ms", "log.retention.hours", "node.id"]),
+        )?;
     }
     Ok(())
 }
@@ -48,9 +52,24 @@ fn broker_table(play: &mut Play) -> Done {
 }
 
 fn topic_sources(play: &mut Play) -> Done {
-    let topic = play.topic_with("a", 1, &[("min.insync.replicas", "1"), ("compression.type", "lz4"), ("segment.bytes", "5000000")])?;
-    let keys = &["min.insync.replicas", "compression.type", "segment.bytes", "retention.ms", "message.timestamp.type", "flush.ms"];
-    play.ask("set on the topic, by the broker, by nobody", 4, describe(TOPIC, &topic, keys).with_include_synonyms(true))?;
+    let topic = play.topic_with(
+        "a",
+        1,
+        &[("min.insync.replicas", "1"), ("compression.type", "lz4"), ("segment.bytes", "5000000")],
+    )?;
+    let keys = &[
+        "min.insync.replicas",
+        "compression.type",
+        "segment.bytes",
+        "retention.ms",
+        "message.timestamp.type",
+        "flush.ms",
+    ];
+    play.ask(
+        "set on the topic, by the broker, by nobody",
+        4,
+        describe(TOPIC, &topic, keys).with_include_synonyms(true),
+    )?;
     play.ask("an empty list of keys", 4, {
         let mut request = describe(TOPIC, &topic, keys);
         request.resources[0].configuration_keys = Some(vec![]);
@@ -86,7 +105,11 @@ fn describe_errors(play: &mut Play) -> Done {
 /// Broker loggers, client metrics, groups.
 fn other_resources(play: &mut Play) -> Done {
     for (kind, name) in [(8, ""), (8, "2"), (16, ""), (16, "no-such"), (32, "")] {
-        play.ask(&format!("resource type {kind}, \"{name}\""), 4, describe(kind, name, &[]).with_include_synonyms(true))?;
+        play.ask(
+            &format!("resource type {kind}, \"{name}\""),
+            4,
+            describe(kind, name, &[]).with_include_synonyms(true),
+        )?;
     }
     play.ask("a group that nobody knows", 4, describe(32, "no-such", &[]).with_include_synonyms(true))?;
     Ok(())

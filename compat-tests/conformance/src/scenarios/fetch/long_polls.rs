@@ -38,14 +38,29 @@ fn one(play: &mut Play, topic: &Topic, partition: i32) -> Done {
 fn waits(play: &mut Play) -> Done {
     let topic = play.topic("a", 2)?;
     for version in [4, 11, 13, 18] {
-        play.ask_waiting("nothing to read", version, waiting(fetch(version, &topic, vec![from(0, 0), from(1, 0)]), SHORT_MS, 1), SHORT)?;
+        play.ask_waiting(
+            "nothing to read",
+            version,
+            waiting(fetch(version, &topic, vec![from(0, 0), from(1, 0)]), SHORT_MS, 1),
+            SHORT,
+        )?;
     }
     one(play, &topic, 0)?;
     let request = |offset, min_bytes| waiting(fetch(12, &topic, vec![from(0, offset)]), SHORT_MS, min_bytes);
     play.ask_waiting("less than min_bytes", 12, request(0, 10_000), SHORT)?;
     play.ask_waiting("at the end", 12, request(1, 1), SHORT)?;
-    play.ask_waiting("an unknown partition beside an empty one", 12, waiting(fetch(12, &topic, vec![from(1, 0), from(9, 0)]), SHORT_MS, 1), SHORT)?;
-    play.ask_waiting("a partition limit of zero", 12, waiting(fetch(12, &topic, vec![from(0, 0).with_partition_max_bytes(0)]), SHORT_MS, 1), SHORT)?;
+    play.ask_waiting(
+        "an unknown partition beside an empty one",
+        12,
+        waiting(fetch(12, &topic, vec![from(1, 0), from(9, 0)]), SHORT_MS, 1),
+        SHORT,
+    )?;
+    play.ask_waiting(
+        "a partition limit of zero",
+        12,
+        waiting(fetch(12, &topic, vec![from(0, 0).with_partition_max_bytes(0)]), SHORT_MS, 1),
+        SHORT,
+    )?;
     Ok(())
 }
 
@@ -64,7 +79,10 @@ fn does_not_wait(play: &mut Play) -> Done {
         ("max_wait 0", waiting(at(1, 0), 0, 1)),
         ("max_wait -1", waiting(at(1, 0), -1, 1)),
         ("an offset out of range", waiting(at(1, 5), 10_000, 1)),
-        ("an offset out of range beside an empty partition", waiting(fetch(12, &topic, vec![from(1, 0), from(0, 7)]), 10_000, 1)),
+        (
+            "an offset out of range beside an empty partition",
+            waiting(fetch(12, &topic, vec![from(1, 0), from(0, 7)]), 10_000, 1),
+        ),
         ("an unknown partition alone", waiting(at(9, 0), 10_000, 1)),
         ("an unknown topic alone", waiting(fetch(12, &unknown, vec![from(0, 0)]), 10_000, 1)),
         ("no partitions", waiting(fetch_topics(vec![]), 10_000, 1)),
@@ -73,7 +91,12 @@ fn does_not_wait(play: &mut Play) -> Done {
         play.ask_waiting(label, 12, request, long)?;
     }
     play.ask_waiting("an unknown id alone", 13, waiting(fetch(13, &unknown, vec![from(0, 0)]), 10_000, 1), long)?;
-    play.ask_waiting("more than max_bytes is never waited for", 12, waiting(at(0, 0), 10_000, 1 << 20).with_max_bytes(10), long)?;
+    play.ask_waiting(
+        "more than max_bytes is never waited for",
+        12,
+        waiting(at(0, 0), 10_000, 1 << 20).with_max_bytes(10),
+        long,
+    )?;
     Ok(())
 }
 
@@ -116,7 +139,8 @@ fn wakes_on_min_bytes(play: &mut Play) -> Done {
 fn wakes_many(play: &mut Play) -> Done {
     let topic = play.topic("a", 2)?;
     let request = waiting(fetch(12, &topic, vec![from(0, 0)]), LONG_WAIT_MS, 1);
-    let readers: Vec<_> = (0..5).map(|i| play.park(&format!("reader {i}"), 12, request.clone())).collect::<Result<_, _>>()?;
+    let readers: Vec<_> =
+        (0..5).map(|i| play.park(&format!("reader {i}"), 12, request.clone())).collect::<Result<_, _>>()?;
     let elsewhere = waiting(fetch(12, &topic, vec![from(1, 0)]), LONG_WAIT_MS, 1);
     let mut other = play.park("elsewhere", 12, elsewhere)?;
     one(play, &topic, 0)?;
@@ -134,7 +158,8 @@ fn wakes_on_changes(play: &mut Play) -> Done {
     let topic = play.topic("deleted", 1)?;
     for version in [12, 13] {
         let topic = play.topic(&format!("deleted-v{version}"), 1)?;
-        let parked = play.park("reader", version, waiting(fetch(version, &topic, vec![from(0, 0)]), LONG_WAIT_MS, 1))?;
+        let parked =
+            play.park("reader", version, waiting(fetch(version, &topic, vec![from(0, 0)]), LONG_WAIT_MS, 1))?;
         play.delete(&topic)?;
         play.wakes("its topic is deleted", parked)?;
     }

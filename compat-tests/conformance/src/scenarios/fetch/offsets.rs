@@ -63,7 +63,8 @@ fn offsets(play: &mut Play) -> Done {
         play.ask(&format!("from {offset}"), 11, fetch(11, &topic, vec![from(0, offset)]))?;
     }
     play.ask("a partition twice", 11, fetch(11, &topic, vec![from(0, 0), from(0, 5)]))?;
-    let twice = fetch_topics(vec![fetch_topic(11, &topic, vec![from(0, 6)]), fetch_topic(11, &topic, vec![from(0, 5)])]);
+    let twice =
+        fetch_topics(vec![fetch_topic(11, &topic, vec![from(0, 6)]), fetch_topic(11, &topic, vec![from(0, 5)])]);
     play.ask("a topic twice", 11, twice)?;
     Ok(())
 }
@@ -94,7 +95,11 @@ fn limits(play: &mut Play) -> Done {
     play.ask("negative limits", 11, limited(-1, -1))?;
     play.ask("a negative limit", 11, limited(-1, 1 << 20))?;
     play.ask("a negative partition limit", 11, limited(1 << 20, -1))?;
-    play.ask("a limit of one byte, from a later batch", 11, fetch(11, &topic, vec![from(0, 2).with_partition_max_bytes(1)]).with_max_bytes(1))?;
+    play.ask(
+        "a limit of one byte, from a later batch",
+        11,
+        fetch(11, &topic, vec![from(0, 2).with_partition_max_bytes(1)]).with_max_bytes(1),
+    )?;
     Ok(())
 }
 
@@ -125,8 +130,16 @@ fn unknown(play: &mut Play) -> Done {
     for version in [4, 6, 7, 11, 12, 13, 17, 18] {
         let part = |topic: &Topic, p| fetch_topic(version, topic, vec![from(p, 0)]);
         play.ask("an unknown topic", version, fetch_topics(vec![part(&unknown, 0)]))?;
-        play.ask("an unknown topic before a known one", version, fetch_topics(vec![part(&unknown, 0), part(&topic, 0)]))?;
-        play.ask("a known topic before an unknown one", version, fetch_topics(vec![part(&topic, 0), part(&unknown, 3)]))?;
+        play.ask(
+            "an unknown topic before a known one",
+            version,
+            fetch_topics(vec![part(&unknown, 0), part(&topic, 0)]),
+        )?;
+        play.ask(
+            "a known topic before an unknown one",
+            version,
+            fetch_topics(vec![part(&topic, 0), part(&unknown, 3)]),
+        )?;
     }
     for partition in [-1, 1, i32::MAX] {
         play.ask(&format!("partition {partition}"), 12, fetch(12, &topic, vec![from(partition, 0)]))?;
@@ -154,7 +167,11 @@ fn epochs(play: &mut Play) -> Done {
         for epoch in [0, 1, 5, -2] {
             for offset in [0, 2] {
                 let part = from(0, offset).with_last_fetched_epoch(epoch);
-                play.ask(&format!("last fetched epoch {epoch}, from {offset}"), version, fetch(version, &topic, vec![part]))?;
+                play.ask(
+                    &format!("last fetched epoch {epoch}, from {offset}"),
+                    version,
+                    fetch(version, &topic, vec![part]),
+                )?;
             }
         }
         let beyond = from(0, 9).with_last_fetched_epoch(0);
@@ -199,7 +216,10 @@ fn order(play: &mut Play) -> Done {
     play.append(&a, 2, records.clone())?;
     play.append(&b, 1, records)?;
     for version in [4, 12, 13] {
-        let topics = vec![fetch_topic(version, &b, vec![from(1, 0), from(0, 0)]), fetch_topic(version, &a, vec![from(2, 0), from(0, 0), from(1, 0)])];
+        let topics = vec![
+            fetch_topic(version, &b, vec![from(1, 0), from(0, 0)]),
+            fetch_topic(version, &a, vec![from(2, 0), from(0, 0), from(1, 0)]),
+        ];
         play.ask("b before a, the last partition first", version, fetch_topics(topics))?;
         let topics = vec![
             fetch_topic(version, &a, vec![from(0, 0)]),

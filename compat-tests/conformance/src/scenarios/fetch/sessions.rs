@@ -39,7 +39,11 @@ fn session(play: &mut Play) -> Done {
     for version in [7, 12] {
         let topic = play.topic(&format!("v{version}"), 3)?;
         one(play, &topic, 0)?;
-        let opened = play.ask("a full fetch opens a session", version, within(version, 0, 0, &[(&topic, &[(0, 0), (1, 0), (2, 0)])]))?;
+        let opened = play.ask(
+            "a full fetch opens a session",
+            version,
+            within(version, 0, 0, &[(&topic, &[(0, 0), (1, 0), (2, 0)])]),
+        )?;
         let id = opened.session_id;
         play.ask("nothing new but what was not taken", version, within(version, id, 1, &[]))?;
         play.ask("taken: nothing new", version, within(version, id, 2, &[(&topic, &[(0, 1)])]))?;
@@ -56,7 +60,8 @@ fn session_by_id(play: &mut Play) -> Done {
     for version in [13, 15, 16, 17, 18] {
         let topic = play.topic(&format!("v{version}"), 2)?;
         one(play, &topic, 0)?;
-        let opened = play.ask("a full fetch opens a session", version, within(version, 0, 0, &[(&topic, &[(0, 0), (1, 0)])]))?;
+        let opened =
+            play.ask("a full fetch opens a session", version, within(version, 0, 0, &[(&topic, &[(0, 0), (1, 0)])]))?;
         play.ask("what was not taken", version, within(version, opened.session_id, 1, &[]))?;
         play.ask("taken", version, within(version, opened.session_id, 2, &[(&topic, &[(0, 1)])]))?;
     }
@@ -113,14 +118,30 @@ fn forgets(play: &mut Play) -> Done {
         let all: &[(i32, i64)] = &[(0, 0), (1, 0), (2, 0)];
         let id = play.ask("three partitions", version, within(version, 0, 0, &[(&topic, all)]))?.session_id;
         let forget = |topic: &Topic, partitions: &[i32]| vec![forgotten(version, topic, partitions)];
-        play.ask("one forgotten", version, within(version, id, 1, &[]).with_forgotten_topics_data(forget(&topic, &[1])))?;
+        play.ask(
+            "one forgotten",
+            version,
+            within(version, id, 1, &[]).with_forgotten_topics_data(forget(&topic, &[1])),
+        )?;
         play.ask("without it from here on", version, within(version, id, 2, &[]))?;
-        play.ask("one that was not there forgotten", version, within(version, id, 3, &[]).with_forgotten_topics_data(forget(&topic, &[1, 9])))?;
-        play.ask("of an unknown topic", version, within(version, id, 4, &[]).with_forgotten_topics_data(forget(&unknown, &[0])))?;
+        play.ask(
+            "one that was not there forgotten",
+            version,
+            within(version, id, 3, &[]).with_forgotten_topics_data(forget(&topic, &[1, 9])),
+        )?;
+        play.ask(
+            "of an unknown topic",
+            version,
+            within(version, id, 4, &[]).with_forgotten_topics_data(forget(&unknown, &[0])),
+        )?;
         let request = within(version, id, 5, &[(&topic, &[(2, 0)])]).with_forgotten_topics_data(forget(&topic, &[2]));
         play.ask("one named and forgotten at once", version, request)?;
         play.ask("what is left", version, within(version, id, 6, &[]))?;
-        play.ask("the last ones forgotten", version, within(version, id, 7, &[]).with_forgotten_topics_data(forget(&topic, &[0, 2])))?;
+        play.ask(
+            "the last ones forgotten",
+            version,
+            within(version, id, 7, &[]).with_forgotten_topics_data(forget(&topic, &[0, 2])),
+        )?;
         play.ask("the session after that", version, within(version, id, 8, &[]))?;
     }
     Ok(())
@@ -136,9 +157,19 @@ fn session_order(play: &mut Play) -> Done {
     }
     for version in [11, 13] {
         let all: &[(i32, i64)] = &[(0, 0), (1, 0), (2, 0), (3, 0)];
-        let id = play.ask("the first of four, the limit is one byte", version, within(version, 0, 0, &[(&topic, all)]).with_max_bytes(1))?.session_id;
+        let id = play
+            .ask(
+                "the first of four, the limit is one byte",
+                version,
+                within(version, 0, 0, &[(&topic, all)]).with_max_bytes(1),
+            )?
+            .session_id;
         for epoch in 1..6 {
-            play.ask(&format!("the one whose turn it is ({epoch})"), version, within(version, id, epoch, &[]).with_max_bytes(1))?;
+            play.ask(
+                &format!("the one whose turn it is ({epoch})"),
+                version,
+                within(version, id, epoch, &[]).with_max_bytes(1),
+            )?;
         }
         play.ask("all", version, within(version, id, 6, &[]))?;
         play.ask("all again", version, within(version, id, 7, &[]))?;
@@ -174,7 +205,9 @@ fn topics_come_and_go(play: &mut Play) -> Done {
         let (kept, gone) = (play.topic(&format!("kept-v{version}"), 1)?, play.topic(&format!("gone-v{version}"), 1)?);
         one(play, &kept, 0)?;
         one(play, &gone, 0)?;
-        let id = play.ask("two topics", version, within(version, 0, 0, &[(&kept, &[(0, 1)]), (&gone, &[(0, 1)])]))?.session_id;
+        let id = play
+            .ask("two topics", version, within(version, 0, 0, &[(&kept, &[(0, 1)]), (&gone, &[(0, 1)])]))?
+            .session_id;
         play.delete(&gone)?;
         play.ask("one of them deleted", version, within(version, id, 1, &[]))?;
         play.ask("and again", version, within(version, id, 2, &[]))?;

@@ -187,7 +187,11 @@ fn duplicates(play: &mut Play) -> Done {
         play.ask("and again", version, produce(version, &append_time, first.bytes()))?;
     }
     let first = records(play, 2, id, 13, 0);
-    play.ask("the same sequences, other records", 9, produce(9, &topic, first.clone().with(|b| b.records = vec![value("p"), value("q")]).bytes()))?;
+    play.ask(
+        "the same sequences, other records",
+        9,
+        produce(9, &topic, first.clone().with(|b| b.records = vec![value("p"), value("q")]).bytes()),
+    )?;
     play.ask("the same, compressed", 9, produce(9, &topic, first.clone().codec(Codec::Gzip).bytes()))?;
     play.ask("the same, later", 9, produce(9, &topic, first.clone().with(|b| b.base_timestamp += 5).bytes()))?;
     play.ask("acks=1", 9, produce(9, &topic, first.bytes()).with_acks(1))?;

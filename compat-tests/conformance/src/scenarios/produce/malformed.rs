@@ -1,8 +1,8 @@
 //! Batches that are wrong in one way each.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 
 use super::super::requests::{fetch, from, produce};
 use crate::batch::codec::CODECS;
@@ -46,7 +46,12 @@ fn malformed(play: &mut Play) -> Done {
     }
     let null = PartitionProduceData::default().with_index(0).with_records(None);
     let data = TopicProduceData::default().with_name(topic_name(&topic)).with_partition_data(vec![null]);
-    play.attempt_briefly("null", "null records", 9, ProduceRequest::default().with_acks(-1).with_timeout_ms(500).with_topic_data(vec![data]))?;
+    play.attempt_briefly(
+        "null",
+        "null records",
+        9,
+        ProduceRequest::default().with_acks(-1).with_timeout_ms(500).with_topic_data(vec![data]),
+    )?;
     play.ask("what has been written", 12, fetch(12, &topic, vec![from(0, 0)]))?;
     Ok(())
 }
@@ -164,12 +169,28 @@ fn malformed_compression(play: &mut Play) -> Done {
         let nothing = good(play).codec(codec).with(|b| b.payload = Some(Bytes::new()));
         play.attempt("main", &format!("{}: nothing", codec.name()), 9, produce(9, &topic, nothing.bytes()))?;
         let miscounted = good(play).codec(codec).with(|b| (b.count, b.last_offset_delta) = (Some(5), Some(4)));
-        play.attempt("main", &format!("{}: fewer records than the header says", codec.name()), 9, produce(9, &topic, miscounted.bytes()))?;
+        play.attempt(
+            "main",
+            &format!("{}: fewer records than the header says", codec.name()),
+            9,
+            produce(9, &topic, miscounted.bytes()),
+        )?;
         let tail = good(play).codec(codec).with(|b| b.payload_tail = Bytes::from_static(&[0, 0, 0]));
-        play.attempt("main", &format!("{}: bytes after the last record", codec.name()), 9, produce(9, &topic, tail.bytes()))?;
-        let deltas = vec![Record { offset_delta: Some(7), ..value("a") }, Record { offset_delta: Some(9), ..value("b") }];
+        play.attempt(
+            "main",
+            &format!("{}: bytes after the last record", codec.name()),
+            9,
+            produce(9, &topic, tail.bytes()),
+        )?;
+        let deltas =
+            vec![Record { offset_delta: Some(7), ..value("a") }, Record { offset_delta: Some(9), ..value("b") }];
         let deltas = batch(play.t(), deltas).codec(codec);
-        play.attempt("main", &format!("{}: offset deltas with gaps", codec.name()), 9, produce(9, &topic, deltas.bytes()))?;
+        play.attempt(
+            "main",
+            &format!("{}: offset deltas with gaps", codec.name()),
+            9,
+            produce(9, &topic, deltas.bytes()),
+        )?;
     }
     for version in [3, 6, 7] {
         let zstd = good(play).codec(Codec::Zstd).bytes();
@@ -199,7 +220,12 @@ fn old_formats(play: &mut Play) -> Done {
         set.put_u32(crc.sum());
         set.put_slice(&message);
         for version in [3, 9] {
-            play.attempt("main", &format!("a message of format {magic}"), version, produce(version, &topic, set.clone().freeze()))?;
+            play.attempt(
+                "main",
+                &format!("a message of format {magic}"),
+                version,
+                produce(version, &topic, set.clone().freeze()),
+            )?;
         }
     }
     Ok(())

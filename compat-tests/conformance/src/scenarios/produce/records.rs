@@ -39,8 +39,13 @@ fn recompressed(play: &mut Play) -> Done {
     for kept in ["uncompressed", "gzip", "snappy", "lz4", "zstd", "producer"] {
         let topic = play.topic_with(kept, 1, &[("compression.type", kept)])?;
         for sent in [&[Codec::None][..], &CODECS].concat() {
-            let records = batch(play.t(), vec![value("one"), value("two").after(4).header("h", "x"), value("three").after(2)]);
-            play.ask(&format!("{} to compression.type={kept}", sent.name()), 9, produce(9, &topic, records.codec(sent).bytes()))?;
+            let records =
+                batch(play.t(), vec![value("one"), value("two").after(4).header("h", "x"), value("three").after(2)]);
+            play.ask(
+                &format!("{} to compression.type={kept}", sent.name()),
+                9,
+                produce(9, &topic, records.codec(sent).bytes()),
+            )?;
         }
         play.ask(&format!("what compression.type={kept} keeps"), 12, fetch(12, &topic, vec![from(0, 0)]))?;
     }
@@ -56,10 +61,15 @@ fn log_append_time(play: &mut Play) -> Done {
         }
     }
     play.ask("no time", 9, produce(9, &topic, batch(-1, vec![value("x")]).bytes()))?;
-    play.ask("the attribute set by the producer", 9, produce(9, &topic, batch(play.t(), records()).attributes(8).bytes()))?;
+    play.ask(
+        "the attribute set by the producer",
+        9,
+        produce(9, &topic, batch(play.t(), records()).attributes(8).bytes()),
+    )?;
     play.ask("a time out of all bounds", 9, produce(9, &topic, batch(i64::MAX / 2, vec![value("x")]).bytes()))?;
     play.ask("what is kept", 12, fetch(12, &topic, vec![from(0, 0)]))?;
-    let both = play.topic_with("gzip", 1, &[("message.timestamp.type", "LogAppendTime"), ("compression.type", "gzip")])?;
+    let both =
+        play.topic_with("gzip", 1, &[("message.timestamp.type", "LogAppendTime"), ("compression.type", "gzip")])?;
     play.ask("recompressed as well", 9, produce(9, &both, batch(play.t(), records()).bytes()))?;
     play.ask("what is kept of that", 12, fetch(12, &both, vec![from(0, 0)]))?;
     Ok(())
@@ -67,10 +77,21 @@ fn log_append_time(play: &mut Play) -> Done {
 
 fn timestamps(play: &mut Play) -> Done {
     let topic = play.topic("a", 1)?;
-    for (label, base) in [("no time", -1), ("time 0", 0), ("time 1", 1), ("time -2", -2), ("the smallest time", i64::MIN), ("the largest time", i64::MAX)] {
+    for (label, base) in [
+        ("no time", -1),
+        ("time 0", 0),
+        ("time 1", 1),
+        ("time -2", -2),
+        ("the smallest time", i64::MIN),
+        ("the largest time", i64::MAX),
+    ] {
         play.ask(label, 9, produce(9, &topic, batch(base, vec![value("x")]).bytes()))?;
     }
-    play.ask("LogAppendTime set by the producer", 9, produce(9, &topic, batch(play.t(), vec![value("x")]).attributes(8).bytes()))?;
+    play.ask(
+        "LogAppendTime set by the producer",
+        9,
+        produce(9, &topic, batch(play.t(), vec![value("x")]).attributes(8).bytes()),
+    )?;
     play.ask("and no time", 9, produce(9, &topic, batch(-1, vec![value("x")]).attributes(8).bytes()))?;
     let mixed = vec![value("x"), value("y").after(-play.t() - 1)];
     play.ask("one record has a time, the next has -1", 9, produce(9, &topic, batch(play.t(), mixed).bytes()))?;
@@ -95,9 +116,17 @@ fn timestamp_bounds(play: &mut Play) -> Done {
     play.names.stamp(now_ms + day_ms, "<in a day>");
     let records = || vec![value("a"), value("b").after(day_ms), value("c").after(2 * day_ms), value("d").after(day_ms)];
     play.ask("two of four records out of bounds", 9, produce(9, &topic, batch(now_ms - day_ms, records()).bytes()))?;
-    play.ask("the same, compressed", 9, produce(9, &topic, batch(now_ms - day_ms, records()).codec(Codec::Gzip).bytes()))?;
+    play.ask(
+        "the same, compressed",
+        9,
+        produce(9, &topic, batch(now_ms - day_ms, records()).codec(Codec::Gzip).bytes()),
+    )?;
     play.ask("no time is never out of bounds", 9, produce(9, &topic, batch(-1, vec![value("x")]).bytes()))?;
-    let topic = play.topic_with("zero", 1, &[("message.timestamp.before.max.ms", "0"), ("message.timestamp.after.max.ms", "0")])?;
+    let topic = play.topic_with(
+        "zero",
+        1,
+        &[("message.timestamp.before.max.ms", "0"), ("message.timestamp.after.max.ms", "0")],
+    )?;
     play.ask("bounds of zero, an hour ago", 9, produce(9, &topic, batch(play.t(), vec![value("x")]).bytes()))?;
     Ok(())
 }
@@ -108,7 +137,9 @@ fn broker_timestamp_bounds(play: &mut Play) -> Done {
     let now_ms = play.t() + hour_ms;
     play.names.stamp(now_ms - 48 * hour_ms, "<two days ago>");
     play.names.stamp(now_ms + hour_ms, "<in an hour>");
-    for (label, at_ms) in [("an hour ago", play.t()), ("two days ago", now_ms - 48 * hour_ms), ("in an hour", now_ms + hour_ms)] {
+    for (label, at_ms) in
+        [("an hour ago", play.t()), ("two days ago", now_ms - 48 * hour_ms), ("in an hour", now_ms + hour_ms)]
+    {
         play.ask(label, 9, produce(9, &topic, batch(at_ms, vec![value("x")]).bytes()))?;
     }
     Ok(())
@@ -124,9 +155,17 @@ fn compacted(play: &mut Play) -> Done {
         let mixed = || vec![keyed("a", "1"), value("2"), keyed("b", "3"), value("4")];
         for codec in [&[Codec::None][..], &CODECS].concat() {
             let records = batch(play.t(), mixed()).codec(codec);
-            play.ask(&format!("two of four records without a key, {}", codec.name()), 9, produce(9, &topic, records.bytes()))?;
+            play.ask(
+                &format!("two of four records without a key, {}", codec.name()),
+                9,
+                produce(9, &topic, records.bytes()),
+            )?;
         }
-        play.ask("all with keys", 9, produce(9, &topic, batch(play.t(), vec![keyed("a", "1"), keyed("", "2")]).bytes()))?;
+        play.ask(
+            "all with keys",
+            9,
+            produce(9, &topic, batch(play.t(), vec![keyed("a", "1"), keyed("", "2")]).bytes()),
+        )?;
         play.ask("what is kept", 12, fetch(12, &topic, vec![from(0, 0)]))?;
     }
     Ok(())

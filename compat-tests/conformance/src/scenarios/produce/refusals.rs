@@ -26,8 +26,16 @@ fn every_version(play: &mut Play) -> Done {
     for version in 3..=13 {
         let records = batch(play.t(), vec![value("x"), value("y").after(1)]).bytes();
         play.ask("two records", version, produce(version, &topic, records.clone()))?;
-        play.ask("two partitions", version, produce_to(version, &topic, vec![(1, records.clone()), (0, records.clone())]))?;
-        play.ask("an unknown partition beside a good one", version, produce_to(version, &topic, vec![(7, records.clone()), (0, records)]))?;
+        play.ask(
+            "two partitions",
+            version,
+            produce_to(version, &topic, vec![(1, records.clone()), (0, records.clone())]),
+        )?;
+        play.ask(
+            "an unknown partition beside a good one",
+            version,
+            produce_to(version, &topic, vec![(7, records.clone()), (0, records)]),
+        )?;
         let broken = batch(play.t(), vec![value("x")]).with(|b| b.count = Some(2)).bytes();
         play.ask("a batch that is refused", version, produce(version, &topic, broken))?;
     }
@@ -51,7 +59,12 @@ fn acks(play: &mut Play) -> Done {
     }
     play.settle();
     play.ask("what acks=0 has written is there", 12, fetch(12, &topic, vec![from(0, 2)]))?;
-    play.unanswered("zero", "acks=0 to an unknown topic", 9, produce_named(&play.name("unknown"), 0, records.clone()).with_acks(0))?;
+    play.unanswered(
+        "zero",
+        "acks=0 to an unknown topic",
+        9,
+        produce_named(&play.name("unknown"), 0, records.clone()).with_acks(0),
+    )?;
     let broken = batch(play.t(), vec![value("x")]).with(|b| b.crc = Some(1)).bytes();
     play.unanswered("zero", "acks=0, a wrong checksum", 9, produce(9, &topic, broken).with_acks(0))?;
     play.unanswered("zero", "acks=0, no topics", 9, ProduceRequest::default().with_acks(0))?;
@@ -76,7 +89,11 @@ fn topics(play: &mut Play) -> Done {
     }
     let unknown = Topic { name: "unknown".into(), id: play.unknown_id() };
     play.ask("an unknown id", 13, produce(13, &unknown, records.clone()))?;
-    play.ask("the id of zeros", 13, produce(13, &Topic { name: String::new(), id: uuid::Uuid::nil() }, records.clone()))?;
+    play.ask(
+        "the id of zeros",
+        13,
+        produce(13, &Topic { name: String::new(), id: uuid::Uuid::nil() }, records.clone()),
+    )?;
     let mut both = produce(13, &unknown, records.clone());
     both.topic_data.extend(produce(13, &topic, records.clone()).topic_data);
     play.ask("an unknown id beside a known one", 13, both)?;
@@ -88,7 +105,9 @@ fn topics(play: &mut Play) -> Done {
     twice.topic_data.extend(produce(9, &topic, records.clone()).topic_data);
     play.ask("a topic twice", 9, twice)?;
     play.ask("no topics", 9, ProduceRequest::default().with_acks(-1))?;
-    let empty = ProduceRequest::default().with_acks(-1).with_topic_data(vec![TopicProduceData::default().with_name(crate::play::topic_name(&topic))]);
+    let empty = ProduceRequest::default()
+        .with_acks(-1)
+        .with_topic_data(vec![TopicProduceData::default().with_name(crate::play::topic_name(&topic))]);
     play.ask("a topic without partitions", 9, empty)?;
     play.ask("an internal topic", 9, produce_named("__consumer_offsets", 0, records.clone()))?;
     play.ask("how many have been written", 12, fetch(12, &topic, vec![from(0, 0)]))?;
@@ -111,7 +130,8 @@ fn sizes(play: &mut Play) -> Done {
         let bytes = batch(play.t(), vec![sized(1000)]).codec(codec).bytes();
         play.ask(&format!("1,000 bytes that {} makes small", codec.name()), 9, produce(9, &topic, bytes))?;
     }
-    let recompressed = play.topic_with("recompressed", 1, &[("max.message.bytes", "200"), ("compression.type", "uncompressed")])?;
+    let recompressed =
+        play.topic_with("recompressed", 1, &[("max.message.bytes", "200"), ("compression.type", "uncompressed")])?;
     let bytes = batch(play.t(), vec![sized(1000)]).codec(Codec::Gzip).bytes();
     play.ask("small when it comes, large when decompressed", 9, produce(9, &recompressed, bytes))?;
     let gzipped = play.topic_with("gzipped", 1, &[("max.message.bytes", "200"), ("compression.type", "gzip")])?;
@@ -139,12 +159,24 @@ fn segment_size(play: &mut Play) -> Done {
 /// `message.max.bytes` and the other defaults of the broker hold for topics that set nothing.
 fn broker_limits(play: &mut Play) -> Done {
     let topic = play.topic("a", 1)?;
-    play.ask("1,500 bytes where 2,000 are allowed", 9, produce(9, &topic, batch(play.t(), vec![crate::batch::keyed("k", &"x".repeat(1500))]).bytes()))?;
-    play.ask("2,500 bytes", 9, produce(9, &topic, batch(play.t(), vec![crate::batch::keyed("k", &"x".repeat(2500))]).bytes()))?;
+    play.ask(
+        "1,500 bytes where 2,000 are allowed",
+        9,
+        produce(9, &topic, batch(play.t(), vec![crate::batch::keyed("k", &"x".repeat(1500))]).bytes()),
+    )?;
+    play.ask(
+        "2,500 bytes",
+        9,
+        produce(9, &topic, batch(play.t(), vec![crate::batch::keyed("k", &"x".repeat(2500))]).bytes()),
+    )?;
     play.ask("compacted by default: no key", 9, produce(9, &topic, batch(play.t(), vec![value("x")]).bytes()))?;
     play.ask("what is kept: gzip, the broker's time", 12, fetch(12, &topic, vec![from(0, 0)]))?;
     let larger = play.topic_with("larger", 1, &[("max.message.bytes", "5000"), ("cleanup.policy", "delete")])?;
-    play.ask("2,500 bytes where the topic allows 5,000", 9, produce(9, &larger, batch(play.t(), vec![sized(2500)]).bytes()))?;
+    play.ask(
+        "2,500 bytes where the topic allows 5,000",
+        9,
+        produce(9, &larger, batch(play.t(), vec![sized(2500)]).bytes()),
+    )?;
     Ok(())
 }
 
