@@ -51,6 +51,7 @@ impl Walker {
                 let topic = self.topic(play, topic);
                 if play.ask("delete", version, delete(version, &[&topic]))?.responses[0].error_code == 0 {
                     play.gone(&topic)?;
+                    files_gone(play, &topic)?;
                 }
             }
             Op::Grow { topic, count, version } => {
@@ -240,11 +241,19 @@ impl Walker {
     }
 }
 
+/// Kafka lists the directories of a deleted topic for a moment longer.
+fn files_gone(play: &mut Play, topic: &str) -> Done {
+    play.wait(&format!("the files of {topic} are gone"), |play| {
+        let answer = play.quiet(4, DescribeLogDirsRequest::default().with_topics(None))?;
+        Ok(answer.results.iter().all(|dir| dir.topics.iter().all(|t| t.name.as_str() != topic)))
+    })
+}
+
 fn many(play: &Play, records: usize) -> Batch {
     batch(play.t(), (0..records as i64).map(|i| keyed("k", &format!("{i} of {records}")).after(i * 3 % 5)).collect())
 }
 
-fn bad(play: &Play, fault: Fault) -> Bytes {
+fn bad(play: &mut Play, fault: Fault) -> Bytes {
     let good = many(play, 2);
     match fault {
         Fault::Checksum => good.with(|b| b.crc = Some(7)).bytes(),
@@ -257,6 +266,10 @@ fn bad(play: &Play, fault: Fault) -> Bytes {
         Fault::BaseOffset => good.with(|b| b.base_offset = 4).bytes(),
         Fault::NoKey => batch(play.t(), vec![keyed("k", "v"), value("x")]).bytes(),
         Fault::TooLarge => batch(play.t(), vec![sized(1_048_588)]).bytes(),
-        Fault::Future => batch(play.t() + 24 * 3_600_000, vec![keyed("k", "v")]).bytes(),
+        Fault::Future => {
+            let at_ms = play.t() + 24 * 3_600_000;
+            play.names.stamp(at_ms, "<tomorrow>");
+            batch(at_ms, vec![keyed("k", "v")]).bytes()
+        }
     }
 }
