@@ -1,0 +1,4 @@
+#[test]
+fn x() {
+    let _ = rdkafka::util::get_rdkafka_version();
+}
