@@ -159,7 +159,10 @@ impl Broker {
     pub fn any() -> Broker {
         match std::env::var("OTTLA_TEST_BOOTSTRAP") {
             Ok(address) => Broker {
-                options: Options::new(),
+                options: Options {
+                    data_dir: std::env::var_os("OTTLA_TEST_DATA_DIR").map(PathBuf::from),
+                    ..Options::new()
+                },
                 running: None,
                 external: Some(address),
                 log: Vec::new(),
