@@ -42,6 +42,7 @@ pub struct Options {
     environment: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
     port: Option<u16>,
+    wrapper: Vec<String>,
 }
 
 impl Options {
@@ -76,9 +77,22 @@ impl Options {
         self
     }
 
+    /// A program that execs the broker, with its arguments: `strace -D ...` and the like.
+    pub fn wrapped_in(mut self, wrapper: &[&str]) -> Options {
+        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     /// The command line, without starting it: for tests of the command itself.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary_path());
+        let mut command = match self.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary_path());
+                command
+            }
+            None => Command::new(binary_path()),
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KAFKA_") {
                 command.env_remove(name);
@@ -238,18 +252,24 @@ impl Broker {
     /// SIGTERM, and wait for the end.
     #[track_caller]
     pub fn terminate(&mut self) -> Ended {
+        self.request_stop();
+        self.wait()
+    }
+
+    /// Waits for the process to end by itself.
+    #[track_caller]
+    pub fn wait(&mut self) -> Ended {
         let mut running = self.running.take().expect("the broker runs");
-        spawn::signal(&running.child, libc::SIGTERM);
         let status = spawn::wait(&mut running.child, STOP_LIMIT);
         if status.is_none() {
             spawn::signal(&running.child, libc::SIGABRT);
         }
         let lines = running.finish_log();
         self.log.extend(lines.iter().cloned());
-        Ended { status: status.unwrap_or_else(|| panic!("SIGTERM did not end the broker")), output: lines.join("\n") }
+        Ended { status: status.unwrap_or_else(|| panic!("the broker did not end")), output: lines.join("\n") }
     }
 
-    /// SIGTERM without waiting; `terminate` or `wait` follows.
+    /// SIGTERM without waiting; `wait` follows.
     pub fn request_stop(&self) {
         spawn::signal(&self.running().child, libc::SIGTERM);
     }
