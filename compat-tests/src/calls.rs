@@ -36,6 +36,7 @@ pub mod code {
     pub const OFFSET_OUT_OF_RANGE: i16 = 1;
     pub const CORRUPT_MESSAGE: i16 = 2;
     pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    pub const NOT_LEADER_OR_FOLLOWER: i16 = 6;
     pub const MESSAGE_TOO_LARGE: i16 = 10;
     pub const INVALID_TOPIC_EXCEPTION: i16 = 17;
     pub const TOPIC_ALREADY_EXISTS: i16 = 36;
@@ -135,7 +136,11 @@ impl Client {
     /// Produces and expects the offset: the way most tests fill a topic.
     #[track_caller]
     pub fn must_produce(&mut self, topic: &str, partition: i32, batch: &Batch) -> i64 {
-        let answer = self.produce(topic, partition, batch.build()).expect("produce is answered");
+        let mut answer = self.produce(topic, partition, batch.build()).expect("produce is answered");
+        // Apache Kafka answers CreateTopics before the leader knows of it; Ottla may not.
+        while answer.error_code == code::NOT_LEADER_OR_FOLLOWER && std::env::var_os("OTTLA_TEST_BOOTSTRAP").is_some() {
+            answer = self.produce(topic, partition, batch.build()).expect("produce is answered");
+        }
         assert_eq!(answer.error_code, 0, "produce to {topic}-{partition}: {:?}", answer.error_message);
         answer.base_offset
     }
