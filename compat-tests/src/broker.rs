@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Child;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use crate::options::{Ended, Options, binary_path, target_directory};
 use crate::spawn;
 use crate::wire::Client;
 
@@ -16,142 +17,6 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Lines of the broker's log shown when a test fails.
 const LOG_TAIL_LINES: usize = 60;
-
-/// The binary, built with this package: it lies beside the directory of the test executables.
-pub fn binary_path() -> PathBuf {
-    let path = profile_directory().join("ottla-under-test");
-    assert!(path.exists(), "{} is missing: run the tests with `cargo test`", path.display());
-    path
-}
-
-/// `target`, or what `CARGO_TARGET_DIR` makes of it.
-pub fn target_directory() -> PathBuf {
-    profile_directory().parent().expect("target/<profile>").to_owned()
-}
-
-fn profile_directory() -> PathBuf {
-    let exe = std::env::current_exe().expect("a test knows its own path");
-    exe.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>").to_owned()
-}
-
-/// How to start a broker. Nothing set: a port of its own, a temporary data directory, Kafka's defaults.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    overrides: Vec<(String, String)>,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-    data_dir: Option<PathBuf>,
-    port: Option<u16>,
-    wrapper: Vec<String>,
-}
-
-impl Options {
-    pub fn new() -> Options {
-        Options::default()
-    }
-
-    /// `--override key=value`
-    pub fn set(mut self, key: &str, value: impl ToString) -> Options {
-        self.overrides.push((key.to_owned(), value.to_string()));
-        self
-    }
-
-    pub fn argument(mut self, argument: impl ToString) -> Options {
-        self.arguments.push(argument.to_string());
-        self
-    }
-
-    pub fn environment(mut self, name: &str, value: &str) -> Options {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// The caller's directory, kept when the broker goes.
-    pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Options {
-        self.data_dir = Some(directory.into());
-        self
-    }
-
-    pub fn port(mut self, port: u16) -> Options {
-        self.port = Some(port);
-        self
-    }
-
-    /// A program that execs the broker, with its arguments: `strace -D ...` and the like.
-    pub fn wrapped_in(mut self, wrapper: &[&str]) -> Options {
-        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
-        self
-    }
-
-    /// The command line, without starting it: for tests of the command itself.
-    pub fn command(&self) -> Command {
-        let mut command = match self.wrapper.split_first() {
-            Some((program, arguments)) => {
-                let mut command = Command::new(program);
-                command.args(arguments).arg(binary_path());
-                command
-            }
-            None => Command::new(binary_path()),
-        };
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("KAFKA_") {
-                command.env_remove(name);
-            }
-        }
-        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if !self.overrides.iter().any(|(key, _)| key == "listeners") {
-            command.arg("--port").arg(self.port.unwrap_or(0).to_string());
-        }
-        if let Some(directory) = &self.data_dir {
-            command.arg("--data-dir").arg(directory);
-        }
-        for (key, value) in &self.overrides {
-            command.arg("--override").arg(format!("{key}={value}"));
-        }
-        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    #[track_caller]
-    pub fn start(self) -> Broker {
-        self.try_start().unwrap_or_else(|failed| panic!("the broker did not start: {failed:?}"))
-    }
-
-    /// Starts, or says how the process ended instead.
-    pub fn try_start(mut self) -> Result<Broker, Ended> {
-        let mut own_directory = None;
-        if self.data_dir.is_none() && !self.arguments.iter().any(|a| a == "--ephemeral") {
-            let directory = tempfile::Builder::new().prefix("ottla-test-").tempdir().expect("a temporary directory");
-            self.data_dir = Some(directory.path().to_owned());
-            own_directory = Some(directory);
-        }
-        let running = Running::start(&self)?;
-        Ok(Broker { options: self, running: Some(running), external: None, log: Vec::new(), _directory: own_directory })
-    }
-
-    /// Runs a command line that is expected to end by itself.
-    #[track_caller]
-    pub fn run_to_end(&self) -> Ended {
-        match Running::start(self) {
-            Err(ended) => ended,
-            Ok(_) => panic!("the broker started, where it should have refused: {self:?}"),
-        }
-    }
-}
-
-/// How a process ended, and what it said.
-#[derive(Debug)]
-pub struct Ended {
-    pub status: ExitStatus,
-    /// Standard output and standard error, in the order of their arrival.
-    pub output: String,
-}
-
-impl Ended {
-    pub fn code(&self) -> Option<i32> {
-        self.status.code()
-    }
-}
 
 pub struct Broker {
     options: Options,
@@ -163,6 +28,12 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// `own_directory` goes with the broker.
+    pub(crate) fn launch(options: Options, own_directory: Option<TempDir>) -> Result<Broker, Ended> {
+        let running = Running::start(&options)?;
+        Ok(Broker { options, running: Some(running), external: None, log: Vec::new(), _directory: own_directory })
+    }
+
     #[track_caller]
     pub fn start() -> Broker {
         Options::new().start()
@@ -173,10 +44,7 @@ impl Broker {
     pub fn any() -> Broker {
         match std::env::var("OTTLA_TEST_BOOTSTRAP") {
             Ok(address) => Broker {
-                options: Options {
-                    data_dir: std::env::var_os("OTTLA_TEST_DATA_DIR").map(PathBuf::from),
-                    ..Options::new()
-                },
+                options: external_options(),
                 running: None,
                 external: Some(address),
                 log: Vec::new(),
@@ -327,6 +195,13 @@ impl Drop for Broker {
         } else {
             assert!(panicked.is_empty(), "the broker panicked: {panicked:?}");
         }
+    }
+}
+
+fn external_options() -> Options {
+    match std::env::var_os("OTTLA_TEST_DATA_DIR") {
+        Some(directory) => Options::new().data_dir(directory),
+        None => Options::new(),
     }
 }
 

@@ -138,7 +138,8 @@ impl Client {
     pub fn must_produce(&mut self, topic: &str, partition: i32, batch: &Batch) -> i64 {
         let mut answer = self.produce(topic, partition, batch.build()).expect("produce is answered");
         // Apache Kafka answers CreateTopics before the leader knows of it; Ottla may not.
-        while answer.error_code == code::NOT_LEADER_OR_FOLLOWER && std::env::var_os("OTTLA_TEST_BOOTSTRAP").is_some() {
+        let not_yet = [code::NOT_LEADER_OR_FOLLOWER, code::UNKNOWN_TOPIC_OR_PARTITION];
+        while not_yet.contains(&answer.error_code) && std::env::var_os("OTTLA_TEST_BOOTSTRAP").is_some() {
             answer = self.produce(topic, partition, batch.build()).expect("produce is answered");
         }
         assert_eq!(answer.error_code, 0, "produce to {topic}-{partition}: {:?}", answer.error_message);

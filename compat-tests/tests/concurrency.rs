@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use compat_tests::batch::{Batch, read_batches};
 use compat_tests::broker::{Broker, Options};
 use compat_tests::calls::{LATEST, code, fetch_request, topic_name};
-use compat_tests::unique;
 use compat_tests::wire::Client;
+use compat_tests::{SetOnDrop, unique};
 use kafka_protocol::messages::{FetchRequest, produce_request};
 
 /// Runs `work` on so many connections at the same moment.
@@ -164,6 +164,7 @@ fn delete_and_recreate_under_a_running_producer_and_consumer() {
                 }
             }
         });
+        let ending = SetOnDrop(&stop);
         for n in 1..=20 {
             std::thread::sleep(Duration::from_millis(20));
             assert_eq!(admin.delete_topic("t").expect("answered"), code::NONE);
@@ -172,7 +173,7 @@ fn delete_and_recreate_under_a_running_producer_and_consumer() {
             let values = admin.read_values("t", 0);
             assert!(values.iter().all(|value| *value == format!("of {n}")), "generation {n} has {values:?}");
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(ending);
         producer.join().expect("the producer is undisturbed");
         consumer.join().expect("the consumer is undisturbed");
     });
@@ -210,11 +211,12 @@ fn growth_does_not_hold_back_producers() {
             }
             slowest
         });
+        let ending = SetOnDrop(&done);
         let mut admin = broker.client();
         for total in (50..=1000).step_by(50) {
             assert_eq!(admin.create_partitions("t", total).expect("answered"), code::NONE);
         }
-        done.store(true, Ordering::SeqCst);
+        drop(ending);
         load.join().expect("the producer is undisturbed")
     });
     assert!(slowest < Duration::from_millis(500), "a produce took {slowest:?} while the topic grew");

@@ -221,13 +221,11 @@ fn terminate_under_load() {
     let mut client = broker.client();
     client.create_topic("small", 1, &[]).expect("answered");
     let mut book = PartitionBook::new("small", 0, false);
-    std::thread::scope(|scope| {
-        let load = scope.spawn(|| produce(&mut client, &mut book, 1000));
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| produce(&mut client, &mut book, 1000));
         std::thread::sleep(Duration::from_millis(200));
-        broker.request_stop();
-        load.join().expect("the load ends with its connection");
+        broker.terminate()
     });
-    let ended = broker.wait();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     assert!(broker.data_dir().join(".kafka_cleanshutdown").exists(), "the clean mark is written");
     broker.restart();
