@@ -38,6 +38,7 @@ pub mod code {
     pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
     pub const NOT_LEADER_OR_FOLLOWER: i16 = 6;
     pub const MESSAGE_TOO_LARGE: i16 = 10;
+    pub const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
     pub const INVALID_TOPIC_EXCEPTION: i16 = 17;
     pub const TOPIC_ALREADY_EXISTS: i16 = 36;
     pub const INVALID_PARTITIONS: i16 = 37;
@@ -261,7 +262,15 @@ impl Client {
     /// Producer id and epoch of an idempotent producer.
     pub fn init_producer_id(&mut self) -> io::Result<(i64, i16)> {
         let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
-        let answer = self.call(4, &request)?;
+        let mut answer = self.call(4, &request)?;
+        // Every client tries again while ids are being fetched.
+        for _ in 0..100 {
+            if answer.error_code != code::COORDINATOR_LOAD_IN_PROGRESS {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            answer = self.call(4, &request)?;
+        }
         match answer.error_code {
             0 => Ok((answer.producer_id.0, answer.producer_epoch)),
             error => Err(io::Error::other(format!("InitProducerId: error {error}"))),
