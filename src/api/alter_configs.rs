@@ -46,6 +46,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             } else {
                 replace(&broker, resource, asked.validate_only).await
             };
+            out.error_message = None;
             if let Err((error, message)) = result {
                 out.error_code = error.code();
                 out.error_message = message.map(StrBytes::from_string);

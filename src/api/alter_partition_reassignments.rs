@@ -27,6 +27,7 @@ pub const API: Api = Api {
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: AlterPartitionReassignmentsRequest = request.decode(body)?;
     let mut response = AlterPartitionReassignmentsResponse::default();
+    response.error_message = None;
     if request.version >= 1 {
         response.allow_replication_factor_change = asked.allow_replication_factor_change;
     }
@@ -37,6 +38,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             .map(|p| {
                 let replicas = p.replicas.as_ref().map(|list| list.iter().map(|b| b.0).collect::<Vec<_>>());
                 let mut out = ReassignablePartitionResponse::default();
+                out.error_message = None;
                 out.partition_index = p.partition_index;
                 if let Err((error, message)) = reassign(request, &topic.name, p.partition_index, replicas.as_deref()) {
                     out.error_code = error.code();

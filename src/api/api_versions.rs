@@ -18,6 +18,7 @@ pub const API: Api =
 /// Features with the levels that are supported and the one that is finalized. `kraft.version` is supported from level 0:
 /// older requests must not see it (KAFKA-17492).
 const FEATURES: &[Feature] = &[
+    Feature { name: "eligible.leader.replicas.version", supported: (0, 1), finalized: 1 },
     Feature { name: "metadata.version", supported: (7, 29), finalized: 29 },
     Feature { name: "kraft.version", supported: (0, 1), finalized: 0 },
 ];

@@ -34,7 +34,10 @@ impl Resource {
             }
             CLIENT_METRICS => Ok(AlterTarget::ClientMetrics),
             GROUP => Ok(AlterTarget::Group),
-            other => Err(refusal(Error::InvalidRequest, format!("Unexpected resource type {}.", type_name(other)))),
+            BROKER_LOGGER => {
+                Err(refusal(Error::InvalidRequest, "There are no broker loggers: RUST_LOG chooses what is logged"))
+            }
+            other => Err(refusal(Error::InvalidRequest, format!("Unknown resource type {other}"))),
         }
     }
 
@@ -81,32 +84,21 @@ fn unknown_topic(name: &str) -> Refusal {
 
 fn check_broker_id(name: &str, node_id: i32) -> Result<(), Refusal> {
     let Ok(id) = name.parse::<i32>() else {
-        return Err(refusal(Error::InvalidRequest, "Unable to parse broker name as a base 10 number."));
+        return Err(refusal(Error::InvalidRequest, format!("Node id must be an integer, but it is: {name}")));
     };
     if id != node_id {
-        let message = format!("No broker with id {id} found.");
-        return Err(refusal(Error::BrokerIdNotRegistered, message));
+        let message = format!("Unexpected broker id, expected {node_id}, but received {id}");
+        return Err(refusal(Error::InvalidRequest, message));
     }
     Ok(())
-}
-
-/// Kafka's name of a resource type.
-pub fn type_name(kind: i8) -> &'static str {
-    match kind {
-        TOPIC => "TOPIC",
-        BROKER => "BROKER",
-        BROKER_LOGGER => "BROKER_LOGGER",
-        CLIENT_METRICS => "CLIENT_METRICS",
-        GROUP => "GROUP",
-        _ => "UNKNOWN",
-    }
 }
 
 pub fn of_alter(error: AlterError) -> Refusal {
     let code = match error.error {
         ErrorName::InvalidConfig => Error::InvalidConfig,
         ErrorName::InvalidRequest => Error::InvalidRequest,
-        ErrorName::UnknownServerError => Error::UnknownServerError,
+        // Kafka tells nothing of an exception that it did not expect.
+        ErrorName::UnknownServerError => return (Error::UnknownServerError, None),
     };
     (code, Some(error.message))
 }

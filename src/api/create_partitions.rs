@@ -62,6 +62,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             .into_iter()
             .map(|(name, result)| {
                 let mut out = CreatePartitionsTopicResult::default();
+                out.error_message = None;
                 out.name = StrBytes::from_string(name).into();
                 if let Err((error, message)) = result {
                     out.error_code = error.code();

@@ -274,6 +274,7 @@ pub fn check_replicas(replicas: &[i32], node_id: i32) -> Result<(), Refusal> {
 
 fn answer(broker: &BrokerState, version: i16, name: String, result: Result<Created, Refusal>) -> CreatableTopicResult {
     let mut out = CreatableTopicResult::default();
+    out.error_message = None;
     match result {
         Ok(created) => {
             if version >= 5 {

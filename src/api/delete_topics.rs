@@ -132,6 +132,7 @@ fn answer(version: i16, outcomes: Vec<Outcome>) -> DeleteTopicsResponse {
         .into_iter()
         .map(|(name, id, result)| {
             let mut out = DeletableTopicResult::default();
+            out.error_message = None;
             out.name = name.or_else(|| (version < 6).then(TopicName::default));
             if version >= 6 {
                 out.topic_id = id.0;

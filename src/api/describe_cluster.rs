@@ -24,6 +24,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let version = request.version;
     let endpoint_type = if version >= 1 { asked.endpoint_type } else { BROKERS };
     let mut response = DescribeClusterResponse::default();
+    response.error_message = None;
     response.cluster_authorized_operations = OPERATIONS_NOT_ASKED;
     if endpoint_type != BROKERS {
         let (error, message) = match endpoint_type {

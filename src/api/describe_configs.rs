@@ -13,7 +13,7 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::configs::{BROKER, CLIENT_METRICS, GROUP, TOPIC, type_name};
+use super::configs::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use super::create_topics::{Refusal, refusal};
 use super::errors::Error;
 use super::{Api, BadRequest, Reply, Request};
@@ -23,6 +23,9 @@ use crate::topic::validate_name;
 
 pub const API: Api =
     Api { key: 32, name: "DescribeConfigs", versions: (1, 4), advertised_from: 1, flexible_from: 4, handle };
+
+/// What Kafka says of an error that has no message of its own.
+const INVALID_REQUEST_TEXT: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: DescribeConfigsRequest = request.decode(body)?;
@@ -90,14 +93,17 @@ fn entries(broker: &BrokerState, resource: &DescribeConfigsResource) -> Result<V
         }
         CLIENT_METRICS => {
             let others = manager.other_configs();
-            Ok(others.client_metrics.get(name).map(describe::client_metrics).unwrap_or_default())
+            Ok(describe::client_metrics(others.client_metrics.get(name).unwrap_or(&Default::default())))
         }
         GROUP if name.is_empty() => Err(refusal(Error::InvalidRequest, "Group name must not be empty")),
         GROUP => {
             let others = manager.other_configs();
             Ok(describe::group(&config, others.groups.get(name).unwrap_or(&Default::default())))
         }
-        other => Err(refusal(Error::InvalidRequest, format!("Unsupported resource type: {}", type_name(other)))),
+        BROKER_LOGGER => {
+            Err(refusal(Error::InvalidRequest, "There are no broker loggers: RUST_LOG chooses what is logged"))
+        }
+        _ => Err((Error::InvalidRequest, Some(INVALID_REQUEST_TEXT.into()))),
     }
 }
 
@@ -120,6 +126,7 @@ fn result(entry: ConfigEntry, version: i16, with_synonyms: bool, with_docs: bool
             })
             .collect();
     }
+    out.documentation = None;
     if version >= 3 {
         out.config_type = entry.kind as i8;
         if with_docs {

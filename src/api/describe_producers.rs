@@ -24,6 +24,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             .iter()
             .map(|index| {
                 let mut out = PartitionResponse::default();
+                out.error_message = None;
                 out.partition_index = *index;
                 match producers(request, &topic.name, *index) {
                     Ok(list) => out.active_producers = list.into_iter().map(state).collect(),

@@ -45,6 +45,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             } else {
                 alter_one(&broker, resource, asked.validate_only).await
             };
+            out.error_message = None;
             if let Err((error, message)) = result {
                 out.error_code = error.code();
                 out.error_message = message.map(StrBytes::from_string);

@@ -12,5 +12,5 @@ pub const API: Api =
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let _: ListPartitionReassignmentsRequest = request.decode(body)?;
-    Ok(Reply::Now(request.responder.frame(&ListPartitionReassignmentsResponse::default())))
+    Ok(Reply::Now(request.responder.frame(&ListPartitionReassignmentsResponse::default().with_error_message(None))))
 }

@@ -102,6 +102,7 @@ fn frame_of(context: &Arc<Context>, version: i16, asked: &MetadataRequest) -> Me
     node.node_id = BrokerId(broker.node_id);
     node.host = StrBytes::from_string(host);
     node.port = port;
+    node.rack = None;
     let mut response = MetadataResponse::default();
     if version >= 1 {
         node.rack = broker.config.rack().map(StrBytes::from_string);

@@ -222,6 +222,7 @@ fn append_failed(error: &PartitionError) -> Refused {
 fn answer(version: i16, index: i32, outcome: Result<Taken, Refused>) -> PartitionProduceResponse {
     let mut out = PartitionProduceResponse::default();
     out.index = index;
+    out.error_message = None;
     match outcome {
         Ok(taken) => {
             out.base_offset = taken.base_offset;
