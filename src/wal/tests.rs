@@ -10,7 +10,9 @@ impl Observer for Quiet {
     fn rolled(&self) {}
 }
 
-fn open(dir: &Path, after_lsn: u64) -> Result<(Wal, Vec<(u64, Vec<u8>)>), WalError> {
+type Seen = Vec<(u64, Vec<u8>)>;
+
+fn open(dir: &Path, after_lsn: u64) -> Result<(Wal, Seen), WalError> {
     let mut seen = Vec::new();
     let wal = Wal::open(
         dir,
