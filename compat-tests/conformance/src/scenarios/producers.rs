@@ -22,8 +22,14 @@ fn init() -> InitProducerIdRequest {
     InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000)
 }
 
+/// A broker that has just started may have no ids to give yet (14).
+fn ids_there(play: &mut Play) -> Done {
+    play.wait("there are producer ids", |play| Ok(play.quiet(4, init())?.error_code == 0))
+}
+
 /// Every request brings an id that nobody has had.
 fn init_every_version(play: &mut Play) -> Done {
+    ids_there(play)?;
     for version in 0..=5 {
         play.ask("a new id", version, init())?;
         play.ask("another one", version, init())?;
@@ -37,6 +43,7 @@ fn init_every_version(play: &mut Play) -> Done {
 }
 
 fn init_with_an_old_id(play: &mut Play) -> Done {
+    ids_there(play)?;
     for version in 3..=5 {
         let first = play.ask("a new id", version, init())?;
         for (label, id, epoch) in [
