@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use conformance::server::{Kind, kafka};
 use conformance::{accepted, apis, compare, golden, run, scenarios, walk};
 
-const USAGE: &str = "conformance record [NAME…]       play to Apache Kafka and write golden/
+const USAGE: &str = "conformance record [AREA…]       play to Apache Kafka and write golden/
 conformance live [NAME…]         play to Apache Kafka and to Ottla, and print what differs
 conformance compare [NAME…]      play to Ottla and compare with golden/
 conformance walk [--seed S] [--walks N] [--steps M] [--restarts]
@@ -45,6 +45,8 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
     }
     match command {
         "record" => {
+            // A golden file is written whole, so an area is recorded whole.
+            let words: Vec<String> = words.iter().map(|word| golden::area(word).to_string() + "/").collect();
             let chosen = scenarios::chosen(&words);
             let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?;
             let mut whole = true;
