@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use conformance::server::{Kind, kafka};
+use conformance::server::{Kind, kafka, ottla};
 use conformance::{accepted, apis, compare, golden, run, scenarios, walk};
 
 const USAGE: &str = "conformance record [AREA…]       play to Apache Kafka and write golden/
@@ -16,7 +16,13 @@ conformance table                API × version × steps of golden/
 conformance accepted             the accepted differences as docs/compatibility.md has them
 --ours kafka plays a second Apache Kafka in Ottla's place";
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
+    if std::env::var_os(ottla::SERVE).is_some() {
+        return ::ottla::cli::main();
+    }
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     if words.is_empty() {
         eprintln!("{USAGE}");

@@ -51,7 +51,7 @@ fn a_changed_answer_is_a_difference() {
         ("fetch/wakes-on-append", ""),
         ("list-offsets/by-time", ""),
         ("metadata/every-version", "brokers[0].node_id"),
-        ("produce/acks", "responses[0].partition_responses[0].error_code"),
+        ("produce/acks", "responses[produce-acks-a].partition_responses[0].error_code"),
     ];
     assert_eq!(places, expected);
 }

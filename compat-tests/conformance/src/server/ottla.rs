@@ -10,19 +10,20 @@ use std::time::Duration;
 
 use super::Profile;
 
-/// The broker's binary, where a test knows it; otherwise the one beside this program.
+/// The broker's binary, where a test knows it. The command needs none: it is the broker itself when [`SERVE`] is set, so that what it compares
+/// is never older than it is.
 pub static BINARY: OnceLock<PathBuf> = OnceLock::new();
 
-fn binary() -> io::Result<PathBuf> {
+/// The environment variable that makes the command a broker.
+pub const SERVE: &str = "CONFORMANCE_SERVES";
+
+fn command() -> io::Result<Command> {
     if let Some(path) = BINARY.get() {
-        return Ok(path.clone());
+        return Ok(Command::new(path));
     }
-    let beside = std::env::current_exe()?.with_file_name("conformance-broker");
-    if beside.exists() {
-        Ok(beside)
-    } else {
-        Err(io::Error::other("`cargo build -p conformance` builds the broker under comparison"))
-    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.env(SERVE, "1");
+    Ok(command)
 }
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub fn start(directory: &Path, profile: Profile, port: u16) -> io::Result<(Child, SocketAddr)> {
     let log_path = directory.join("ottla.log");
     let log = File::options().create(true).append(true).open(&log_path)?;
-    let mut command = Command::new(binary()?);
+    let mut command = command()?;
     command.args(["--port", &port.to_string(), "--data-dir"]).arg(directory.join("data"));
     for (key, value) in profile.keys() {
         command.arg("--override").arg(format!("{key}={value}"));
