@@ -30,7 +30,8 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         let (error, message) = match endpoint_type {
             CONTROLLERS => (
                 if version == 0 { Error::InvalidRequest } else { Error::MismatchedEndpointType },
-                "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER".into(),
+                "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                    .into(),
             ),
             other => (Error::UnsupportedEndpointType, format!("Unsupported endpoint type {other}")),
         };

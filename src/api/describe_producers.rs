@@ -46,10 +46,10 @@ fn producers(request: &Request, topic: &str, index: i32) -> Result<Vec<ActivePro
         return Err((Error::InvalidTopicException, Some(why.0)));
     }
     let manager = &request.broker().topics;
-    let found = manager.topic(topic).and_then(|t| Some((t.partition(index)?, t)));
-    let Some((partition, topic)) = found else {
+    let Some(topic) = manager.topic(topic) else {
         return Err((Error::UnknownTopicOrPartition, Some(UNKNOWN_PARTITION_TEXT.into())));
     };
+    let Some(partition) = topic.partition(index) else { return Err((Error::UnknownTopicOrPartition, None)) };
     partition
         .with_log(manager.env(), &topic.settings().resolved, |log| log.active_producers())
         .map_err(|e| (errors::of_partition(&e), Some(e.to_string())))

@@ -46,10 +46,10 @@ pub fn of_change(error: &ChangeError) -> Error {
     }
 }
 
-/// Kafka's check of a leader epoch that a client claims to know; a negative one claims nothing.
+/// Kafka's check of a leader epoch that a client claims to know; -1 claims nothing.
 pub fn check_leader_epoch(claimed: i32, current: i32) -> Option<Error> {
     match claimed {
-        ..0 => None,
+        -1 => None,
         claimed if claimed < current => Some(ResponseError::FencedLeaderEpoch),
         claimed if claimed > current => Some(ResponseError::UnknownLeaderEpoch),
         _ => None,

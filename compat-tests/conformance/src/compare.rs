@@ -98,8 +98,10 @@ fn walk(path: &str, kafka: &Value, ours: &Value, add: &mut impl FnMut(&str, &Val
 /// Named elements are compared by name, so that one that is missing does not shift all others.
 fn walk_list(path: &str, theirs: &[Value], mine: &[Value], add: &mut impl FnMut(&str, &Value, &Value)) {
     let name = |value: &Value| value.get("name").and_then(Value::as_str).map(String::from);
-    let names = |list: &[Value]| list.iter().map(name).collect::<Option<Vec<String>>>().filter(|names| names.len() > 3);
-    if let (Some(their_names), Some(my_names)) = (names(theirs), names(mine)) {
+    let names = |list: &[Value]| list.iter().map(name).collect::<Option<Vec<String>>>();
+    if theirs.len() > 3
+        && let (Some(their_names), Some(my_names)) = (names(theirs), names(mine))
+    {
         let all: BTreeSet<&String> = their_names.iter().chain(&my_names).collect();
         for name in all {
             let find = |list: &[String]| list.iter().position(|n| n == name);
