@@ -27,7 +27,8 @@ pub const API: Api = Api {
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: AlterPartitionReassignmentsRequest = request.decode(body)?;
     let mut response = AlterPartitionReassignmentsResponse::default();
-    response.error_message = None;
+    // Without topics Kafka answers before its controller is asked, and the message is empty rather than null.
+    response.error_message = asked.topics.is_empty().then(StrBytes::new);
     if request.version >= 1 {
         response.allow_replication_factor_change = asked.allow_replication_factor_change;
     }

@@ -12,7 +12,7 @@ use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicR
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::create_topics::{PARTITIONS_PER_REQUEST_MAX, Refusal, check_replicas, refusal};
+use super::create_topics::{RECORDS_PER_REQUEST_MAX, Refusal, check_replicas, refusal};
 use super::errors::{self, Error};
 use super::{Api, BadRequest, Reply, Request};
 use crate::broker::BrokerState;
@@ -115,8 +115,8 @@ fn plan(manager: &TopicManager, node_id: i32, growth: &Growth) -> Result<Metadat
         ));
     }
     let added = count - current;
-    if i64::from(added) > PARTITIONS_PER_REQUEST_MAX {
-        return Err(refusal(Error::UnknownServerError, "Unable to perform excessively large batch operation."));
+    if i64::from(added) > RECORDS_PER_REQUEST_MAX {
+        return Err((Error::UnknownServerError, None));
     }
     if let Some(assignments) = &growth.assignments {
         if assignments.len() as i32 != added {

@@ -8,6 +8,10 @@ use crate::topic::{ChangeError, PartitionError};
 
 pub use kafka_protocol::error::ResponseError as Error;
 
+/// What Kafka says of INVALID_REQUEST and UNKNOWN_TOPIC_OR_PARTITION where it has nothing more exact to say.
+pub const INVALID_REQUEST_TEXT: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
+pub const UNKNOWN_PARTITION_TEXT: &str = "This server does not host this topic-partition.";
+
 /// No error.
 pub const NONE: i16 = 0;
 

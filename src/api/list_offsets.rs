@@ -8,11 +8,12 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use super::errors::{self, Error};
-use super::{Api, BadRequest, Reply, Request};
+use super::{Api, BadRequest, Reply, Request, repeats};
 use crate::log::TimestampedOffset;
 use crate::topic::{Isolation, PartitionError};
 
@@ -24,7 +25,7 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
-/// The replica id of an ordinary client. Whoever claims to be a replica, or debugs, is told the end of the log.
+/// The replica id of a consumer. Replicas (and Kafka's own tools, with -2) read to the end of the log.
 const CONSUMER: i32 = -1;
 
 /// Timestamp, offset and leader epoch of an answer; -1 each for none.
@@ -37,18 +38,9 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         1 => Some(Isolation::ReadCommitted),
         _ => None,
     };
-    let mut seen = HashSet::new();
-    let mut duplicates = HashSet::new();
-    for topic in &asked.topics {
-        for partition in &topic.partitions {
-            let key = (topic.name.clone(), partition.partition_index);
-            if !seen.insert(key.clone()) {
-                duplicates.insert(key);
-            }
-        }
-    }
+    let duplicates = duplicates(&asked.topics);
     let mut response = ListOffsetsResponse::default();
-    for topic in &asked.topics {
+    for topic in repeats::once_each(asked.topics) {
         let partitions = topic
             .partitions
             .iter()
@@ -79,11 +71,19 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 out
             })
             .collect();
-        response
-            .topics
-            .push(ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions));
+        response.topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
     }
     Ok(Reply::Now(request.responder.frame(&response)))
+}
+
+/// Partitions that are named twice: INVALID_REQUEST, once.
+fn duplicates(topics: &[ListOffsetsTopic]) -> HashSet<(TopicName, i32)> {
+    if repeats::is_plain(topics) {
+        return HashSet::new();
+    }
+    let mut seen = HashSet::new();
+    let named = topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.name.clone(), p.partition_index)));
+    named.filter(|partition| !seen.insert(partition.clone())).collect()
 }
 
 fn look_up(

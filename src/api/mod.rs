@@ -28,6 +28,7 @@ mod list_partition_reassignments;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
+mod repeats;
 pub mod reply;
 
 use std::future::Future;
@@ -190,11 +191,14 @@ fn read_client_id(frame: &mut Bytes) -> Result<Option<StrBytes>, BadRequest> {
     if frame.len() < length {
         return Err(BadRequest("the client id is cut short".into()));
     }
-    Ok(Some(StrBytes::from_utf8(frame.split_to(length))?))
+    let bytes = frame.split_to(length);
+    // Like Java, bytes that are no UTF-8 are replaced.
+    Ok(Some(StrBytes::from_utf8(bytes.clone()).unwrap_or_else(|_| owned(&String::from_utf8_lossy(&bytes)))))
 }
 
 fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), BadRequest> {
-    for _ in 0..unsigned_varint(frame)? {
+    // Kafka counts with a signed number: a count from 2^31 on is none.
+    for _ in 0..unsigned_varint(frame)? as i32 {
         let _tag = unsigned_varint(frame)?;
         let size = unsigned_varint(frame)? as usize;
         if frame.len() < size {

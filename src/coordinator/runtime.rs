@@ -22,6 +22,7 @@ use crate::topic::{Isolation, MetadataRecord, Topic, TopicManager, Touch};
 use crate::wal::Ticket;
 
 /// A response, and what must be on the disk before it leaves.
+#[derive(Debug)]
 pub struct Done<R> {
     pub response: R,
     pub durable: Option<Arc<Ticket>>,
