@@ -95,6 +95,10 @@ fn look_up(
     isolation: Isolation,
     replica_id: i32,
 ) -> Result<TimestampedOffset, Error> {
+    // Refused before anything is looked up.
+    if !is_served(timestamp, request.version) {
+        return Err(Error::UnsupportedVersion);
+    }
     let manager = &request.broker().topics;
     let topic = manager.topic(topic).ok_or(Error::UnknownTopicOrPartition)?;
     let partition = topic.partition(partition).ok_or(Error::UnknownTopicOrPartition)?;
@@ -105,7 +109,6 @@ fn look_up(
     if let Some(error) = errors::check_leader_epoch(claimed_epoch, offsets.leader_epoch) {
         return Err(error);
     }
-    let version = request.version;
     let at = |offset: i64| TimestampedOffset { timestamp: -1, offset, leader_epoch: offsets.leader_epoch };
     match timestamp {
         LATEST if replica_id != CONSUMER => Ok(at(offsets.end)),
@@ -114,16 +117,24 @@ fn look_up(
             Isolation::ReadCommitted => offsets.last_stable_offset,
         })),
         EARLIEST => earliest(&partition, request, &settings.resolved, offsets.log_start),
-        EARLIEST_LOCAL if version >= 8 => earliest(&partition, request, &settings.resolved, offsets.log_start),
-        MAX_TIMESTAMP if version >= 7 => {
-            Ok(partition.max_timestamp(env, &settings.resolved).map_err(failed)?.unwrap_or(NOT_FOUND))
-        }
-        LATEST_TIERED if version >= 9 => Ok(NOT_FOUND),
-        ..0 => Err(Error::UnsupportedVersion),
+        EARLIEST_LOCAL => earliest(&partition, request, &settings.resolved, offsets.log_start),
+        MAX_TIMESTAMP => Ok(partition.max_timestamp(env, &settings.resolved).map_err(failed)?.unwrap_or(NOT_FOUND)),
+        LATEST_TIERED => Ok(NOT_FOUND),
         timestamp => {
             let found = partition.offset_for_timestamp(env, &settings.resolved, timestamp, isolation);
             Ok(found.map_err(failed)?.unwrap_or(NOT_FOUND))
         }
+    }
+}
+
+/// Whether a version knows a timestamp; negative ones have meanings of their own.
+fn is_served(timestamp: i64, version: i16) -> bool {
+    match timestamp {
+        LATEST | EARLIEST | 0.. => true,
+        MAX_TIMESTAMP => version >= 7,
+        EARLIEST_LOCAL => version >= 8,
+        LATEST_TIERED => version >= 9,
+        _ => false,
     }
 }
 

@@ -159,6 +159,7 @@ pub fn prepare(batch: Bytes, rules: &Rules<'_>) -> Result<PreparedBatch, Rejecti
 
     let mut changed = false;
     if let Some((codec, level)) = stored {
+        check_rebuilt(&header)?;
         if codec != Codec::None {
             let packed = compress::compress(codec, level, &body)
                 .map_err(|e| Rejection::Unreadable(format!("compressing with {codec:?}: {e}")))?;
@@ -230,6 +231,21 @@ fn check_header(batch: &[u8], header: &BatchHeader, rules: &Rules<'_>) -> Result
             "Invalid sequence number {} in record batch with producerId {}",
             header.base_sequence, header.producer_id
         )));
+    }
+    Ok(())
+}
+
+/// Kafka builds a batch anew to store another codec, and its builder throws where an ordinary append is content.
+fn check_rebuilt(header: &BatchHeader) -> Result<(), Rejection> {
+    const NONE: i16 = -1;
+    if header.producer_id == i64::from(NONE) {
+        return Ok(());
+    }
+    if header.producer_epoch == NONE {
+        return Err(Rejection::Unreadable("Invalid negative producer epoch".into()));
+    }
+    if header.base_sequence < 0 {
+        return Err(Rejection::Unreadable("Invalid negative sequence number used".into()));
     }
     Ok(())
 }

@@ -123,9 +123,13 @@ pub const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         id: "deleted-timestamps",
-        places: &[at("delete-records/bounds", "*the largest timestamp of nothing", "topics[0].partitions[0].*")],
-        kafka: "after DeleteRecords up to the end, ListOffsets still finds the largest timestamp until a segment's file goes, minutes later",
-        ours: "finds nothing",
+        places: &[
+            at("delete-records/bounds", "*the largest timestamp of nothing", "topics[0].partitions[0].*"),
+            at("walk", "*list offsets, records were deleted up to the end", "topics[0].partitions[0].*"),
+            at("walk", "*describe log dirs, records were deleted up to the end", "*.partition_size"),
+        ],
+        kafka: "after DeleteRecords up to the end, the file of the last segment stays: DescribeLogDirs counts its bytes, and ListOffsets finds its largest timestamp",
+        ours: "the file is gone with its records",
         reason: "the records are deleted, and their space is freed at once",
     },
     Accepted {

@@ -94,7 +94,11 @@ impl Planner {
         let mut targets: Vec<_> = targets.into_iter().map(find).collect();
         if targets.iter().any(|(_, found)| found.is_unknown()) {
             // A stable sort: each kind keeps its order.
-            targets.sort_by_key(|(_, found)| found.is_unknown());
+            targets.sort_by_key(|(_, found)| match found {
+                Found::Partition(..) | Found::Replaced => 0,
+                Found::Unknown(Error::UnknownTopicId) => 1,
+                Found::Unknown(_) => 2,
+            });
         }
         Planner { broker, version, isolation, bytes_max, is_replica, targets }
     }
@@ -137,7 +141,7 @@ impl Planner {
 
     fn row(&self, target: &Target, found: &Found, bytes_left: u64, first: bool) -> Row {
         let outcome = match found {
-            Found::Unknown(error) => return Row::error(&target.key, *error, Some(Vec::new())),
+            Found::Unknown(error) => Ok(Row::error(&target.key, *error, Some(Vec::new()))),
             Found::Replaced => Err(Error::InconsistentTopicId),
             Found::Partition(..) if self.is_replica => Err(Error::NotLeaderOrFollower),
             Found::Partition(topic, partition) => {

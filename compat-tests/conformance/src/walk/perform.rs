@@ -1,6 +1,6 @@
 //! Plays one step of a walk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as ProducersOf;
@@ -15,6 +15,7 @@ use crate::batch::{Batch, batch, keyed, sized, value};
 use crate::play::{Done, Play, Topic, topic_name};
 use crate::scenarios::requests::*;
 
+const LARGEST_TIMESTAMP: i64 = -3;
 /// Producer ids of a walk: its own, so that walks do not meet.
 const PRODUCERS_FROM: i64 = 9_000_000;
 
@@ -24,7 +25,12 @@ pub struct Walker {
     ids: BTreeMap<u8, Uuid>,
     session: Option<Session>,
     created: i64,
+    /// Topics of which a partition was deleted up to its end. Kafka keeps the file that holds those records for a while.
+    emptied: BTreeSet<u8>,
 }
+
+/// Ends the label of a step that may show what is left in such a file.
+const AFTER_EMPTIED: &str = ", records were deleted up to the end";
 
 struct Session {
     id: i32,
@@ -73,12 +79,19 @@ impl Walker {
                     At::Special(at) => at,
                     At::Time(after) => play.t() + after,
                 };
+                let label = if at == LARGEST_TIMESTAMP && self.emptied.contains(&topic) { AFTER_EMPTIED } else { "" };
                 let topic = self.topic(play, topic);
-                play.ask("list offsets", version, list_offsets(&topic, &[(partition, at)]))?;
+                play.ask(&format!("list offsets{label}"), version, list_offsets(&topic, &[(partition, at)]))?;
             }
             Op::DeleteRecords { topic, partition, offset } => {
+                let index = topic;
                 let topic = self.topic(play, topic);
-                play.ask("delete records", 2, delete_records(&topic, &[(partition, offset)]))?;
+                let answer = play.ask("delete records", 2, delete_records(&topic, &[(partition, offset)]))?;
+                let start = answer.topics[0].partitions[0].low_watermark;
+                let end = play.quiet(7, list_offsets(&topic, &[(partition, -1)]))?.topics[0].partitions[0].offset;
+                if start > 0 && start == end {
+                    self.emptied.insert(index);
+                }
             }
             Op::Restart => {}
             _ => self.look(play, op)?,
@@ -107,6 +120,7 @@ impl Walker {
         self.created += 1;
         play.names.uuid(id, format!("<id {}>", self.created));
         self.ids.insert(index, id);
+        self.emptied.remove(&index);
         Ok(())
     }
 
@@ -221,7 +235,8 @@ impl Walker {
                 play.ask("describe producers", 0, DescribeProducersRequest::default().with_topics(vec![of]))?;
             }
             Op::DescribeLogDirs => {
-                play.ask("describe log dirs", 4, DescribeLogDirsRequest::default().with_topics(None))?;
+                let label = if self.emptied.is_empty() { "" } else { AFTER_EMPTIED };
+                play.ask(&format!("describe log dirs{label}"), 4, DescribeLogDirsRequest::default().with_topics(None))?;
             }
             Op::EpochEnd { topic, partition, epoch } => {
                 let topic = self.topic(play, topic);
