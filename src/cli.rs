@@ -1,3 +1,172 @@
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The process: arguments, environment, logs, signals, exit codes. No logic of its own.
+//!
+//! Exit codes: 0 clean, 1 failed, 2 bad configuration or arguments.
+
+mod arguments;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::broker::{Endpoint, StartError};
+use crate::config::{BrokerConfig, BrokerConfigBuilder, Notice};
+use crate::server::Broker;
+use arguments::{Arguments, Command, LogFormat, RunArguments};
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_BAD_CONFIGURATION: u8 = 2;
+
+/// The `ottla` command.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            eprintln!("ottla: {why}\nTry 'ottla --help'.");
+            return ExitCode::from(EXIT_BAD_CONFIGURATION);
+        }
+    };
+    match arguments.command {
+        Command::Help => {
+            println!("{}", arguments::HELP);
+            ExitCode::SUCCESS
+        }
+        Command::Version => {
+            println!("ottla {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Command::Verify { data_dir } => verify::run(&data_dir),
+        Command::Run(run) => {
+            start_logs(run.log_format);
+            stop_on_panic();
+            raise_open_files_limit();
+            match run_broker(run) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(EXIT_FAILED),
+                Err(error) => {
+                    eprintln!("ottla: {error}");
+                    ExitCode::from(match error {
+                        StartError::Config(_) => EXIT_BAD_CONFIGURATION,
+                        StartError::Failed(_) => EXIT_FAILED,
+                    })
+                }
+            }
+        }
+    }
+}
+
+fn run_broker(run: RunArguments) -> Result<bool, StartError> {
+    let clock = crate::base::Clock::system();
+    let begun = clock.instant();
+    let ephemeral = run.ephemeral;
+    let (config, notices) = configure(run)?;
+    report(&notices);
+    let broker = Broker::builder()
+        .configured(config, ephemeral)
+        .on_fatal(|what| {
+            tracing::error!(what, "the write-ahead log has failed: stopping, recovery decides what is durable");
+            std::process::exit(i32::from(EXIT_FAILED));
+        })
+        .start_blocking()?;
+    let listeners: Vec<String> = broker.endpoints().iter().map(shown).collect();
+    let elapsed = clock.instant().duration_since(begun);
+    tracing::info!(
+        listeners = listeners.join(","),
+        cluster_id = broker.cluster_id(),
+        data_dir = %broker.data_dir().display(),
+        elapsed_ms = elapsed.as_millis() as u64,
+        "started"
+    );
+    println!("ottla {} ready: {}", env!("CARGO_PKG_VERSION"), listeners.join(","));
+    wait_for_signal().map_err(|e| StartError::Failed(format!("waiting for signals: {e}")))?;
+    tracing::info!("stopping");
+    let clean = broker.stop();
+    tracing::info!(clean, "stopped");
+    Ok(clean)
+}
+
+/// Later wins: defaults, file, environment, arguments.
+fn configure(run: RunArguments) -> Result<(BrokerConfig, Vec<Notice>), StartError> {
+    let bad = |e: crate::config::ConfigError| StartError::Config(e.to_string());
+    let mut builder = BrokerConfigBuilder::new();
+    if let Some(path) = &run.config {
+        builder = builder.properties_file(path).map_err(bad)?;
+    }
+    builder = builder.environment(std::env::vars_os().filter_map(|(key, value)| {
+        // Variables that are no text are none of ours.
+        Some((key.into_string().ok()?, value.into_string().ok()?))
+    }));
+    for argument in &run.overrides {
+        builder = builder.override_with(argument).map_err(bad)?;
+    }
+    if let Some(port) = run.port {
+        builder = builder.set("listeners", format!("PLAINTEXT://localhost:{port}"));
+    }
+    if let Some(dir) = &run.data_dir {
+        builder = builder.set("log.dirs", dir.to_string_lossy());
+    }
+    builder.build().map_err(bad)
+}
+
+/// One line for all keys that change nothing, one for all that nobody knows.
+fn report(notices: &[Notice]) {
+    let mut accepted = Vec::new();
+    for notice in notices {
+        match notice {
+            Notice::AcceptedWithoutEffect { key } => accepted.push(key.as_str()),
+            other => tracing::warn!("{other}"),
+        }
+    }
+    if !accepted.is_empty() {
+        tracing::info!(keys = accepted.join(","), "accepted without effect");
+    }
+}
+
+fn shown(endpoint: &Endpoint) -> String {
+    let (host, port) = endpoint.bound.clone();
+    format!("{}://{host}:{port}", endpoint.name)
+}
+
+fn start_logs(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}
+
+/// A broker that has lost a thread serves half a state: it says so and stops.
+fn stop_on_panic() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default(info);
+        tracing::error!("a bug in Ottla: stopping rather than serve half a state");
+        std::process::abort();
+    }));
+}
+
+/// Each connection and each partition in use takes a descriptor.
+fn raise_open_files_limit() {
+    // SAFETY: the structure is plain data and lives through both calls.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
+fn wait_for_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
 }

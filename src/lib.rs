@@ -12,4 +12,15 @@ pub mod wal;
 
 pub mod topic;
 
+pub mod broker;
+
+pub mod api;
+
+pub mod net;
+
+pub mod server;
+
 pub mod cli;
+
+pub use broker::StartError;
+pub use server::{Broker, BrokerBuilder};

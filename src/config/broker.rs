@@ -177,6 +177,13 @@ impl BrokerConfig {
         PathBuf::from(&self.log_dirs()[0])
     }
 
+    /// The same configuration over another data directory.
+    pub fn with_log_dir(mut self, dir: &Path) -> Self {
+        self.set.remove("log.dir");
+        self.set.insert("log.dirs".to_owned(), dir.to_string_lossy().into_owned());
+        self
+    }
+
     /// Everything to bind, controller listeners included.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners

@@ -20,11 +20,7 @@ pub struct TimestampedOffset {
 
 impl Snapshot {
     /// The first record at or after the log start whose timestamp is at least `timestamp`.
-    pub fn first_at_or_after(
-        &self,
-        files: &FileCache,
-        timestamp: i64,
-    ) -> Result<Option<TimestampedOffset>, LogError> {
+    pub fn first_at_or_after(&self, files: &FileCache, timestamp: i64) -> Result<Option<TimestampedOffset>, LogError> {
         for (i, segment) in self.segments.iter().enumerate() {
             let next_base = self.segments.get(i + 1).map_or(self.end, |s| s.base_offset());
             if next_base <= self.log_start {

@@ -22,11 +22,11 @@ use std::sync::Arc;
 pub use append::{AppendError, Appended};
 pub use by_time::TimestampedOffset;
 pub use epochs::EpochEnd;
+use epochs::LeaderEpochs;
 pub use files::{FileCache, Region};
 pub use producers::ActiveProducer;
-pub use recovery::{OpenMode, RecoveryReport};
-use epochs::LeaderEpochs;
 use producers::Producers;
+pub use recovery::{OpenMode, RecoveryReport};
 use segment::Segment;
 
 use crate::base::{Clock, TopicId};

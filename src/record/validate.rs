@@ -87,7 +87,9 @@ pub fn sole_batch(records: &Bytes) -> Result<Bytes, Rejection> {
         return Err(invalid("Produce requests with version 3 or above must have exactly one record batch"));
     };
     if first[MAGIC_AT] != 2 {
-        return Err(invalid("Produce requests with version 3 or above are only allowed to contain record batches with magic version 2"));
+        return Err(invalid(
+            "Produce requests with version 3 or above are only allowed to contain record batches with magic version 2",
+        ));
     }
     if next_batch(&records.slice(first.len()..))?.is_some() {
         return Err(invalid("Produce requests with version 3 or above must have exactly one record batch"));

@@ -58,7 +58,10 @@ type Reply = Box<dyn FnOnce(Result<(), ChangeError>) + Send>;
 type Plan = Box<dyn FnOnce(&TopicManager) -> (Vec<MetadataRecord>, Reply) + Send>;
 
 enum Command {
-    Change { touches: Vec<Touch>, plan: Plan },
+    Change {
+        touches: Vec<Touch>,
+        plan: Plan,
+    },
     /// Runs between two groups, when nothing is on its way.
     Between(Box<dyn FnOnce(&TopicManager) + Send>),
     Stop,
@@ -97,10 +100,7 @@ impl Changes {
     }
 
     /// Runs `f` on the writer's thread and waits for it.
-    pub fn between_groups<T: Send + 'static>(
-        &self,
-        f: impl FnOnce(&TopicManager) -> T + Send + 'static,
-    ) -> Option<T> {
+    pub fn between_groups<T: Send + 'static>(&self, f: impl FnOnce(&TopicManager) -> T + Send + 'static) -> Option<T> {
         let (sender, receiver) = std::sync::mpsc::channel();
         let run = Box::new(move |manager: &TopicManager| {
             let _ = sender.send(f(manager));

@@ -20,7 +20,6 @@ const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 #[derive(Clone, Copy, Default)]
 pub struct LastCheckpoint {
     pub data_lsn: u64,
-    pub wal_bytes: u64,
 }
 
 pub fn when_wal_is_large(manager: &TopicManager) {
@@ -130,7 +129,8 @@ pub fn write_offset_checkpoints(manager: &TopicManager) {
         }
     }
     let dir = &manager.env.data_dir;
-    for (name, rows) in [(RECOVERY_POINTS, recovery_points), (LOG_STARTS, log_starts), (HIGH_WATERMARKS, high_watermarks)]
+    for (name, rows) in
+        [(RECOVERY_POINTS, recovery_points), (LOG_STARTS, log_starts), (HIGH_WATERMARKS, high_watermarks)]
     {
         let mut text = format!("0\n{}\n", rows.len());
         for (topic, partition, offset) in rows {

@@ -69,11 +69,7 @@ struct ProducerIds {
 }
 
 impl TopicManager {
-    pub(super) fn new(
-        env: Arc<PartitionEnv>,
-        config: DynamicBrokerConfig,
-        changes: Changes,
-    ) -> TopicManager {
+    pub(super) fn new(env: Arc<PartitionEnv>, config: DynamicBrokerConfig, changes: Changes) -> TopicManager {
         TopicManager {
             env,
             index: RwLock::default(),
@@ -284,9 +280,10 @@ impl TopicManager {
         let grown = old
             .iter()
             .cloned()
-            .chain((old.len() as i32..total as i32).map(|index| {
-                Arc::new(Partition::new(topic.name.clone(), topic.id, index, 0, 0))
-            }))
+            .chain(
+                (old.len() as i32..total as i32)
+                    .map(|index| Arc::new(Partition::new(topic.name.clone(), topic.id, index, 0, 0))),
+            )
             .collect();
         topic.directories_made.store(false, Ordering::Relaxed);
         topic.set_partitions(grown);

@@ -18,19 +18,51 @@ pub const KIND_BARRIER: u8 = 3;
 /// One change, as it stands in the WAL. Variants are only ever added: their order is the format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MetadataRecord {
-    TopicCreated { name: String, id: u128, partitions: u32, created_at_ms: i64, configs: BTreeMap<String, String> },
-    TopicDeleted { name: String, id: u128 },
-    PartitionsAdded { id: u128, total: u32 },
-    TopicConfig { id: u128, configs: BTreeMap<String, String> },
+    TopicCreated {
+        name: String,
+        id: u128,
+        partitions: u32,
+        created_at_ms: i64,
+        configs: BTreeMap<String, String>,
+    },
+    TopicDeleted {
+        name: String,
+        id: u128,
+    },
+    PartitionsAdded {
+        id: u128,
+        total: u32,
+    },
+    TopicConfig {
+        id: u128,
+        configs: BTreeMap<String, String>,
+    },
     /// `broker` is "" for the cluster-wide default.
-    BrokerConfig { broker: String, configs: BTreeMap<String, String> },
-    GroupConfig { group: String, configs: BTreeMap<String, String> },
-    ClientMetricsConfig { name: String, configs: BTreeMap<String, String> },
-    LogStart { id: u128, partition: u32, offset: i64 },
+    BrokerConfig {
+        broker: String,
+        configs: BTreeMap<String, String>,
+    },
+    GroupConfig {
+        group: String,
+        configs: BTreeMap<String, String>,
+    },
+    ClientMetricsConfig {
+        name: String,
+        configs: BTreeMap<String, String>,
+    },
+    LogStart {
+        id: u128,
+        partition: u32,
+        offset: i64,
+    },
     /// Producer ids below `next` may have been handed out.
-    ProducerIds { next: i64 },
+    ProducerIds {
+        next: i64,
+    },
     /// All directories of the topic were made: from now on a missing one is damage.
-    DirectoriesMade { id: u128 },
+    DirectoriesMade {
+        id: u128,
+    },
 }
 
 /// Envelope of a record: the version says how to read the rest.
@@ -46,7 +78,9 @@ impl MetadataRecord {
     pub fn decode(bytes: &[u8]) -> Result<MetadataRecord, String> {
         match bytes.split_first() {
             Some((&RECORD_VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| format!("a metadata record: {e}")),
-            Some((version, _)) => Err(format!("a metadata record of version {version}, which this release cannot read")),
+            Some((version, _)) => {
+                Err(format!("a metadata record of version {version}, which this release cannot read"))
+            }
             None => Err("an empty metadata record".into()),
         }
     }
@@ -126,12 +160,8 @@ impl MetadataSnapshot {
     /// Replaces the current generation and keeps the one before it.
     pub fn write(&self, data_dir: &Path, sync: bool) -> Result<(), LogError> {
         let path = snapshot_path(data_dir);
-        let file = SnapshotFile {
-            format: FORMAT.into(),
-            version: VERSION,
-            crc32c: checksum(self),
-            snapshot: self.clone(),
-        };
+        let file =
+            SnapshotFile { format: FORMAT.into(), version: VERSION, crc32c: checksum(self), snapshot: self.clone() };
         let text = serde_json::to_string_pretty(&file).expect("a snapshot has no unserialisable parts");
         let what = || format!("writing {}", path.display());
         // Only a readable generation is worth keeping as the previous one.

@@ -31,9 +31,7 @@ pub fn validate_name(name: &str) -> Result<(), NameError> {
         return invalid(format!("'{name}' is not allowed"));
     }
     if name.len() > NAME_CHARACTERS_MAX {
-        return invalid(format!(
-            "the length of '{name}' is longer than the max allowed length {NAME_CHARACTERS_MAX}"
-        ));
+        return invalid(format!("the length of '{name}' is longer than the max allowed length {NAME_CHARACTERS_MAX}"));
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
         return invalid(format!(

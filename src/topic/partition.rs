@@ -82,7 +82,10 @@ pub enum PartitionError {
     Storage(String),
     Append(AppendError),
     /// OFFSET_OUT_OF_RANGE
-    OffsetOutOfRange { log_start: i64, end: i64 },
+    OffsetOutOfRange {
+        log_start: i64,
+        end: i64,
+    },
 }
 
 impl fmt::Display for PartitionError {
@@ -151,7 +154,7 @@ impl Partition {
     }
 
     pub fn dir_name(&self) -> String {
-        format!("{}-{}", self.topic, self.index)
+        self.to_string()
     }
 
     pub fn leader_epoch(&self) -> i32 {
@@ -248,8 +251,7 @@ impl Partition {
         let partition = self.clone();
         let end = appended.end;
         let on_commit = Box::new(move |result: &Result<(), WalError>| partition.committed(end, result.is_ok()));
-        let payload: [&[u8]; 4] =
-            [self.topic_id.0.as_bytes(), &(self.index as u32).to_be_bytes(), &head, &batch.body];
+        let payload: [&[u8]; 4] = [self.topic_id.0.as_bytes(), &(self.index as u32).to_be_bytes(), &head, &batch.body];
         env.wal().append(KIND_BATCH, &payload, Some(on_commit)).map_err(|error| {
             open.wal_continuous = false;
             PartitionError::Storage(error.to_string())
@@ -456,11 +458,7 @@ impl Partition {
     }
 
     /// The state with the log open in it, or why that cannot be.
-    fn opened(
-        &self,
-        env: &PartitionEnv,
-        config: &TopicConfig,
-    ) -> Result<MutexGuard<'_, State>, PartitionError> {
+    fn opened(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<MutexGuard<'_, State>, PartitionError> {
         let mut state = self.lock();
         match &*state {
             State::Open(_) => return Ok(state),
@@ -530,6 +528,12 @@ fn log_config(config: &TopicConfig, producer_expiration_ms: i64) -> LogConfig {
         index_interval_bytes: u64::from(config.index_interval_bytes),
         index_bytes_max: u64::from(config.segment_index_bytes),
         producer_expiration_ms,
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.index)
     }
 }
 

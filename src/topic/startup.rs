@@ -172,7 +172,8 @@ impl TopicManager {
         checkpoint::write_offset_checkpoints(self);
         if self.env.wal().is_enabled() {
             let held = self.wal_held.load(Ordering::Relaxed);
-            let data_lsn = if held || !clean { lock(&self.last_checkpoint).data_lsn } else { self.env.wal().last_lsn() };
+            let data_lsn =
+                if held || !clean { lock(&self.last_checkpoint).data_lsn } else { self.env.wal().last_lsn() };
             if let Err(error) = checkpoint::write_snapshot(self, data_lsn) {
                 tracing::error!(%error, "could not write the metadata snapshot; the write-ahead log has it all");
                 clean = false;
@@ -238,7 +239,10 @@ impl Replay<'_> {
             return Ok(());
         };
         let Some(partition) = topic.partition(partition as i32) else {
-            return Err(format!("record {} is for partition {partition} of {}, which has fewer", record.lsn, topic.name));
+            return Err(format!(
+                "record {} is for partition {partition} of {}, which has fewer",
+                record.lsn, topic.name
+            ));
         };
         if partition.offline_reason().is_some() {
             self.manager.wal_held.store(true, Ordering::Relaxed);

@@ -1,0 +1,147 @@
+//! One step of a walk, as data: so that parts of a walk can be left out and what is left be printed.
+
+use crate::batch::Codec;
+
+/// Topics of a walk.
+pub const TOPICS: u8 = 3;
+
+#[derive(Clone, Debug)]
+pub enum Op {
+    Create {
+        topic: u8,
+        partitions: i32,
+        config: Option<(&'static str, &'static str)>,
+        version: i16,
+        validate_only: bool,
+    },
+    Delete {
+        topic: u8,
+        version: i16,
+    },
+    Grow {
+        topic: u8,
+        count: i32,
+        version: i16,
+    },
+    Alter {
+        topic: u8,
+        key: &'static str,
+        operation: i8,
+        value: &'static str,
+    },
+    Produce {
+        topic: u8,
+        partition: i32,
+        records: usize,
+        codec: Codec,
+        acks: i16,
+        version: i16,
+    },
+    Idempotent {
+        topic: u8,
+        partition: i32,
+        producer: i64,
+        epoch: i16,
+        sequence: i32,
+        records: usize,
+    },
+    Bad {
+        topic: u8,
+        partition: i32,
+        fault: Fault,
+    },
+    Fetch {
+        topic: u8,
+        partition: i32,
+        offset: i64,
+        max_bytes: i32,
+        isolation: i8,
+        version: i16,
+    },
+    /// Opens a session of all partitions of a topic from an offset on, by name or by id.
+    OpenSession {
+        topic: u8,
+        offset: i64,
+        by_id: bool,
+    },
+    /// Goes on in the session that was opened last; `skip` moves its epoch.
+    NextInSession {
+        skip: i32,
+        ask: Option<(u8, i32, i64)>,
+        forget: Option<(u8, i32)>,
+        max_bytes: i32,
+    },
+    CloseSession,
+    ListOffsets {
+        topic: u8,
+        partition: i32,
+        at: At,
+        version: i16,
+    },
+    DeleteRecords {
+        topic: u8,
+        partition: i32,
+        offset: i64,
+    },
+    Metadata {
+        topic: u8,
+        version: i16,
+    },
+    DescribePartitions {
+        limit: i32,
+    },
+    DescribeConfigs {
+        topic: u8,
+        key: &'static str,
+        version: i16,
+    },
+    DescribeProducers {
+        topic: u8,
+        partition: i32,
+    },
+    DescribeLogDirs,
+    EpochEnd {
+        topic: u8,
+        partition: i32,
+        epoch: i32,
+    },
+    Restart,
+}
+
+/// A time to look up.
+#[derive(Clone, Copy, Debug)]
+pub enum At {
+    Special(i64),
+    /// Milliseconds after the base of the walk's timestamps.
+    Time(i64),
+}
+
+/// What is wrong with a batch.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    Checksum,
+    Count,
+    Empty,
+    Cut,
+    Twice,
+    Magic,
+    Control,
+    BaseOffset,
+    NoKey,
+    TooLarge,
+    Future,
+}
+
+pub const FAULTS: [Fault; 11] = [
+    Fault::Checksum,
+    Fault::Count,
+    Fault::Empty,
+    Fault::Cut,
+    Fault::Twice,
+    Fault::Magic,
+    Fault::Control,
+    Fault::BaseOffset,
+    Fault::NoKey,
+    Fault::TooLarge,
+    Fault::Future,
+];

@@ -1,0 +1,208 @@
+//! A small valid body of every request served, at each version: what hostile tests cut, bend and overwrite.
+//!
+//! Bodies ask, never change, where the request allows it (`validate_only`), so that thousands of them leave a broker
+//! as it was. They name the topic `hostile`.
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::Encodable;
+use uuid::Uuid;
+
+use crate::batch::Batch;
+use crate::calls::{fetch_request, produce_request, text, topic_name};
+
+pub const TOPIC: &str = "hostile";
+
+/// The body, or `None` for a request that has no sample yet: whoever serves a new one adds it here.
+pub fn body(key: ApiKey, version: i16, topic_id: Uuid) -> Option<Bytes> {
+    let name = || topic_name(TOPIC);
+    match key {
+        ApiKey::Produce => {
+            let mut request = produce_request(TOPIC, 0, Batch::of_values(["one", "two"]).keyed("k").build());
+            if version >= 13 {
+                request.topic_data[0].name = TopicName::default();
+                request.topic_data[0].topic_id = topic_id;
+            }
+            encode(&request, version)
+        }
+        ApiKey::Fetch => {
+            let mut request = fetch_request(TOPIC, 0, 0, 0).with_min_bytes(0).with_max_bytes(10_000);
+            request.topics[0].partitions[0].partition_max_bytes = 10_000;
+            if version >= 13 {
+                request.topics[0].topic = TopicName::default();
+                request.topics[0].topic_id = topic_id;
+            }
+            encode(&request, version)
+        }
+        ApiKey::ListOffsets => {
+            let partition = list_offsets_request::ListOffsetsPartition::default().with_timestamp(-1);
+            let topic =
+                list_offsets_request::ListOffsetsTopic::default().with_name(name()).with_partitions(vec![partition]);
+            encode(&ListOffsetsRequest::default().with_topics(vec![topic]), version)
+        }
+        ApiKey::Metadata => {
+            let topic = metadata_request::MetadataRequestTopic::default().with_name(Some(name()));
+            let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+            encode(&request.with_allow_auto_topic_creation(version < 4), version)
+        }
+        ApiKey::FindCoordinator if version < 4 => {
+            encode(&FindCoordinatorRequest::default().with_key(text("g")), version)
+        }
+        ApiKey::FindCoordinator => {
+            encode(&FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g"), text("h")]), version)
+        }
+        ApiKey::ApiVersions if version < 3 => encode(&ApiVersionsRequest::default(), version),
+        ApiKey::ApiVersions => {
+            let request = ApiVersionsRequest::default().with_client_software_name(text("sample"));
+            encode(&request.with_client_software_version(text("1.0")), version)
+        }
+        ApiKey::CreateTopics => {
+            let config = create_topics_request::CreatableTopicConfig::default()
+                .with_name(text("retention.ms"))
+                .with_value(Some(text("1000")));
+            let topic = create_topics_request::CreatableTopic::default()
+                .with_name(topic_name("not-created"))
+                .with_num_partitions(2)
+                .with_replication_factor(1)
+                .with_configs(vec![config]);
+            let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000);
+            encode(&request.with_validate_only(true), version)
+        }
+        ApiKey::DeleteTopics => {
+            let request = DeleteTopicsRequest::default().with_timeout_ms(1000);
+            let unknown = topic_name("not-there");
+            if version < 6 {
+                encode(&request.with_topic_names(vec![unknown]), version)
+            } else {
+                let topic = delete_topics_request::DeleteTopicState::default().with_name(Some(unknown));
+                encode(&request.with_topics(vec![topic]), version)
+            }
+        }
+        ApiKey::DeleteRecords => {
+            let partition = delete_records_request::DeleteRecordsPartition::default().with_offset(0);
+            let topic = delete_records_request::DeleteRecordsTopic::default()
+                .with_name(name())
+                .with_partitions(vec![partition]);
+            encode(&DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000), version)
+        }
+        ApiKey::InitProducerId => {
+            let request = InitProducerIdRequest::default().with_transactional_id(None);
+            encode(&request.with_transaction_timeout_ms(1000), version)
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            let partition = offset_for_leader_epoch_request::OffsetForLeaderPartition::default().with_leader_epoch(0);
+            let topic = offset_for_leader_epoch_request::OffsetForLeaderTopic::default()
+                .with_topic(name())
+                .with_partitions(vec![partition]);
+            encode(&OffsetForLeaderEpochRequest::default().with_topics(vec![topic]), version)
+        }
+        ApiKey::CreatePartitions => {
+            let topic = create_partitions_request::CreatePartitionsTopic::default()
+                .with_name(name())
+                .with_count(3)
+                .with_assignments(None);
+            let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000);
+            encode(&request.with_validate_only(true), version)
+        }
+        _ => cluster_body(key, version),
+    }
+}
+
+fn cluster_body(key: ApiKey, version: i16) -> Option<Bytes> {
+    let name = || topic_name(TOPIC);
+    match key {
+        ApiKey::DescribeConfigs => {
+            let resource = describe_configs_request::DescribeConfigsResource::default()
+                .with_resource_type(2)
+                .with_resource_name(text(TOPIC))
+                .with_configuration_keys(Some(vec![text("retention.ms")]));
+            encode(&DescribeConfigsRequest::default().with_resources(vec![resource]), version)
+        }
+        ApiKey::AlterConfigs => {
+            let config = alter_configs_request::AlterableConfig::default()
+                .with_name(text("retention.ms"))
+                .with_value(Some(text("1000")));
+            let resource = alter_configs_request::AlterConfigsResource::default()
+                .with_resource_type(2)
+                .with_resource_name(text(TOPIC))
+                .with_configs(vec![config]);
+            let request = AlterConfigsRequest::default().with_resources(vec![resource]);
+            encode(&request.with_validate_only(true), version)
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            let config = incremental_alter_configs_request::AlterableConfig::default()
+                .with_name(text("retention.ms"))
+                .with_value(Some(text("1000")));
+            let resource = incremental_alter_configs_request::AlterConfigsResource::default()
+                .with_resource_type(2)
+                .with_resource_name(text(TOPIC))
+                .with_configs(vec![config]);
+            let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+            encode(&request.with_validate_only(true), version)
+        }
+        ApiKey::DescribeLogDirs => {
+            let topic = describe_log_dirs_request::DescribableLogDirTopic::default()
+                .with_topic(name())
+                .with_partitions(vec![0, 1]);
+            encode(&DescribeLogDirsRequest::default().with_topics(Some(vec![topic])), version)
+        }
+        ApiKey::ElectLeaders => {
+            let topic = elect_leaders_request::TopicPartitions::default().with_topic(name()).with_partitions(vec![0]);
+            let request = ElectLeadersRequest::default().with_topic_partitions(Some(vec![topic]));
+            encode(&request.with_timeout_ms(1000), version)
+        }
+        ApiKey::AlterPartitionReassignments => {
+            let partition = alter_partition_reassignments_request::ReassignablePartition::default().with_replicas(None);
+            let topic = alter_partition_reassignments_request::ReassignableTopic::default()
+                .with_name(name())
+                .with_partitions(vec![partition]);
+            encode(&AlterPartitionReassignmentsRequest::default().with_topics(vec![topic]), version)
+        }
+        ApiKey::ListPartitionReassignments => {
+            let topic = list_partition_reassignments_request::ListPartitionReassignmentsTopics::default()
+                .with_name(name())
+                .with_partition_indexes(vec![0]);
+            encode(&ListPartitionReassignmentsRequest::default().with_topics(Some(vec![topic])), version)
+        }
+        ApiKey::DescribeCluster => encode(&DescribeClusterRequest::default(), version),
+        ApiKey::DescribeProducers => {
+            let topic =
+                describe_producers_request::TopicRequest::default().with_name(name()).with_partition_indexes(vec![0]);
+            encode(&DescribeProducersRequest::default().with_topics(vec![topic]), version)
+        }
+        ApiKey::ListConfigResources if version == 0 => encode(&ListConfigResourcesRequest::default(), version),
+        ApiKey::ListConfigResources => {
+            encode(&ListConfigResourcesRequest::default().with_resource_types(vec![2, 4]), version)
+        }
+        ApiKey::DescribeTopicPartitions => {
+            let topic = describe_topic_partitions_request::TopicRequest::default().with_name(name());
+            let cursor = describe_topic_partitions_request::Cursor::default().with_topic_name(name());
+            let request = DescribeTopicPartitionsRequest::default().with_topics(vec![topic]);
+            encode(&request.with_response_partition_limit(10).with_cursor(Some(cursor)), version)
+        }
+        _ => None,
+    }
+}
+
+/// `None` at a version that the codec does not know (Produce 0-2 are advertised and served by nobody).
+fn encode(request: &impl Encodable, version: i16) -> Option<Bytes> {
+    let mut bytes = BytesMut::new();
+    request.encode(&mut bytes, version).ok()?;
+    Some(bytes.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_fit_their_versions() {
+        // The codec's own table overstates three of these by a version or two.
+        for key in [ApiKey::Produce, ApiKey::Fetch, ApiKey::Metadata, ApiKey::CreateTopics, ApiKey::DescribeConfigs] {
+            let range = key.valid_versions();
+            for version in range.min.max(if key == ApiKey::Produce { 3 } else { 0 })..=range.max {
+                assert!(body(key, version, Uuid::from_u128(7)).is_some(), "{key:?} version {version}");
+            }
+        }
+    }
+}

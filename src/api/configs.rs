@@ -1,0 +1,104 @@
+//! What the four configuration APIs share: resources, their current values, and the records of a change.
+
+use std::collections::BTreeMap;
+
+use super::create_topics::{Refusal, refusal};
+use super::errors::Error;
+use crate::broker::BrokerState;
+use crate::config::alter::{AlterError, AlterTarget, ErrorName};
+use crate::topic::{MetadataRecord, TopicManager, Touch, collision_key, validate_name};
+
+/// Resource types on the wire (`ConfigResource.Type`).
+pub const TOPIC: i8 = 2;
+pub const BROKER: i8 = 4;
+pub const BROKER_LOGGER: i8 = 8;
+pub const CLIENT_METRICS: i8 = 16;
+pub const GROUP: i8 = 32;
+
+/// A resource whose configuration can be changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Resource {
+    pub kind: i8,
+    pub name: String,
+}
+
+impl Resource {
+    /// What a change of it is checked against. Broker resources must name this broker, or nobody (the cluster default).
+    pub fn target(&self, broker: &BrokerState) -> Result<AlterTarget, Refusal> {
+        match self.kind {
+            TOPIC => Ok(AlterTarget::Topic),
+            BROKER if self.name.is_empty() => Ok(AlterTarget::ClusterDefault),
+            BROKER => {
+                check_broker_id(&self.name, broker.node_id)?;
+                Ok(AlterTarget::Broker)
+            }
+            CLIENT_METRICS => Ok(AlterTarget::ClientMetrics),
+            GROUP => Ok(AlterTarget::Group),
+            BROKER_LOGGER => {
+                Err(refusal(Error::InvalidRequest, "There are no broker loggers: RUST_LOG chooses what is logged"))
+            }
+            other => Err(refusal(Error::InvalidRequest, format!("Unknown resource type {other}"))),
+        }
+    }
+
+    pub fn touch(&self) -> Touch {
+        match self.kind {
+            TOPIC => Touch::Topic(collision_key(&self.name)),
+            CLIENT_METRICS => Touch::ClientMetrics(self.name.clone()),
+            GROUP => Touch::Group(self.name.clone()),
+            _ => Touch::Broker,
+        }
+    }
+
+    /// What is set on it now. An unknown topic is an error; an unknown group or subscription has nothing set.
+    pub fn current(&self, manager: &TopicManager) -> Result<BTreeMap<String, String>, Refusal> {
+        match self.kind {
+            TOPIC => match manager.topic(&self.name) {
+                Some(topic) => Ok(topic.settings().overrides.clone()),
+                None => Err(unknown_topic(&self.name)),
+            },
+            CLIENT_METRICS => Ok(manager.other_configs().client_metrics.get(&self.name).cloned().unwrap_or_default()),
+            GROUP => Ok(manager.other_configs().groups.get(&self.name).cloned().unwrap_or_default()),
+            _ if self.name.is_empty() => Ok(manager.config().cluster_default().clone()),
+            _ => Ok(manager.config().broker().clone()),
+        }
+    }
+
+    /// The record that sets these values and no others.
+    pub fn record(&self, manager: &TopicManager, configs: BTreeMap<String, String>) -> Option<MetadataRecord> {
+        Some(match self.kind {
+            TOPIC => MetadataRecord::TopicConfig { id: manager.topic(&self.name)?.id.0.as_u128(), configs },
+            CLIENT_METRICS => MetadataRecord::ClientMetricsConfig { name: self.name.clone(), configs },
+            GROUP => MetadataRecord::GroupConfig { group: self.name.clone(), configs },
+            _ => MetadataRecord::BrokerConfig { broker: self.name.clone(), configs },
+        })
+    }
+}
+
+fn unknown_topic(name: &str) -> Refusal {
+    match validate_name(name) {
+        Ok(()) => refusal(Error::UnknownTopicOrPartition, format!("The topic '{name}' does not exist.")),
+        Err(why) => refusal(Error::InvalidTopicException, why.0),
+    }
+}
+
+fn check_broker_id(name: &str, node_id: i32) -> Result<(), Refusal> {
+    let Ok(id) = name.parse::<i32>() else {
+        return Err(refusal(Error::InvalidRequest, format!("Node id must be an integer, but it is: {name}")));
+    };
+    if id != node_id {
+        let message = format!("Unexpected broker id, expected {node_id}, but received {id}");
+        return Err(refusal(Error::InvalidRequest, message));
+    }
+    Ok(())
+}
+
+pub fn of_alter(error: AlterError) -> Refusal {
+    let code = match error.error {
+        ErrorName::InvalidConfig => Error::InvalidConfig,
+        ErrorName::InvalidRequest => Error::InvalidRequest,
+        // Kafka tells nothing of an exception that it did not expect.
+        ErrorName::UnknownServerError => return (Error::UnknownServerError, None),
+    };
+    (code, Some(error.message))
+}

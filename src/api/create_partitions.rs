@@ -1,0 +1,134 @@
+//! CreatePartitions (key 37), versions 0–3.
+//!
+//! Behaviour: a topic only grows; of several that ask for the same count at once, one succeeds. Durable and visible
+//! everywhere when the answer leaves. Version notes: none that show on one node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
+use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::create_topics::{PARTITIONS_PER_REQUEST_MAX, Refusal, check_replicas, refusal};
+use super::errors::{self, Error};
+use super::{Api, BadRequest, Reply, Request};
+use crate::broker::BrokerState;
+use crate::topic::{MetadataRecord, TopicManager, Touch, collision_key};
+
+pub const API: Api =
+    Api { key: 37, name: "CreatePartitions", versions: (0, 3), advertised_from: 0, flexible_from: 2, handle };
+
+struct Growth {
+    topic: String,
+    count: i32,
+    /// Replicas of each new partition.
+    assignments: Option<Vec<Vec<i32>>>,
+    validate_only: bool,
+}
+
+fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
+    let asked: CreatePartitionsRequest = request.decode(body)?;
+    let mut times = HashMap::new();
+    for topic in &asked.topics {
+        *times.entry(topic.name.clone()).or_insert(0) += 1;
+    }
+    let mut results = Vec::new();
+    let mut growths = Vec::new();
+    let mut answered = Vec::new();
+    for topic in asked.topics {
+        if answered.contains(&topic.name) {
+            continue;
+        }
+        answered.push(topic.name.clone());
+        if times[&topic.name] > 1 {
+            results.push((topic.name.to_string(), Err(refusal(Error::InvalidRequest, "Duplicate topic name."))));
+        } else {
+            growths.push(growth(topic, asked.validate_only));
+        }
+    }
+    let responder = request.responder;
+    let broker = request.broker().clone();
+    Ok(Reply::Later(Box::pin(async move {
+        for growth in growths {
+            let name = growth.topic.clone();
+            let result = grow(&broker, growth).await;
+            results.push((name, result));
+        }
+        let mut response = CreatePartitionsResponse::default();
+        response.results = results
+            .into_iter()
+            .map(|(name, result)| {
+                let mut out = CreatePartitionsTopicResult::default();
+                out.error_message = None;
+                out.name = StrBytes::from_string(name).into();
+                if let Err((error, message)) = result {
+                    out.error_code = error.code();
+                    out.error_message = message.map(StrBytes::from_string);
+                }
+                out
+            })
+            .collect();
+        responder.frame(&response)
+    })))
+}
+
+fn growth(topic: CreatePartitionsTopic, validate_only: bool) -> Growth {
+    Growth {
+        topic: topic.name.to_string(),
+        count: topic.count,
+        assignments: topic
+            .assignments
+            .map(|list| list.into_iter().map(|a| a.broker_ids.into_iter().map(|b| b.0).collect()).collect()),
+        validate_only,
+    }
+}
+
+async fn grow(broker: &Arc<BrokerState>, growth: Growth) -> Result<(), Refusal> {
+    let touches = vec![Touch::Topic(collision_key(&growth.topic))];
+    let node_id = broker.node_id;
+    broker
+        .topics
+        .change(touches, move |manager| match plan(manager, node_id, &growth) {
+            Ok(record) if growth.validate_only => (Vec::new(), Ok(drop(record))),
+            Ok(record) => (vec![record], Ok(())),
+            Err(refusal) => (Vec::new(), Err(refusal)),
+        })
+        .await
+        .unwrap_or_else(|e| Err((errors::of_change(&e), Some(e.to_string()))))
+}
+
+fn plan(manager: &TopicManager, node_id: i32, growth: &Growth) -> Result<MetadataRecord, Refusal> {
+    let topic = manager.topic(&growth.topic).ok_or((Error::UnknownTopicOrPartition, None))?;
+    let current = topic.partitions().len() as i32;
+    let count = growth.count;
+    let invalid = |message: String| Err(refusal(Error::InvalidPartitions, message));
+    if count == current {
+        return invalid(format!("Topic already has {current} partition(s)."));
+    }
+    if count < current {
+        return invalid(format!(
+            "The topic {} currently has {current} partition(s); {count} would not be an increase.",
+            topic.name
+        ));
+    }
+    let added = count - current;
+    if i64::from(added) > PARTITIONS_PER_REQUEST_MAX {
+        return Err(refusal(Error::UnknownServerError, "Unable to perform excessively large batch operation."));
+    }
+    if let Some(assignments) = &growth.assignments {
+        if assignments.len() as i32 != added {
+            let message = format!(
+                "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
+                assignments.len()
+            );
+            return Err(refusal(Error::InvalidReplicaAssignment, message));
+        }
+        for replicas in assignments {
+            check_replicas(replicas, node_id)?;
+        }
+    }
+    Ok(MetadataRecord::PartitionsAdded { id: topic.id.0.as_u128(), total: count as u32 })
+}

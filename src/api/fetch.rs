@@ -1,0 +1,193 @@
+//! Fetch (key 1), versions 4–18.
+//!
+//! Behaviour: the session gives the full list of partitions; each answers its offsets and a region of its log; if that is
+//! too little and time remains, one waiter is registered on all of them and the plan is made once more when one changes.
+//! No record is decoded or copied: the answer is header pieces and regions, encoded by our own code (`encode`).
+//! Version notes: v5 log start offset, v7 sessions (KIP-227), v9 leader epochs checked, v10 zstd, v11 preferred replica,
+//! v12 diverging epochs and tagged fields, v13 topic ids only, v15 replica state, v16 node endpoints (never needed here),
+//! v17 directory id, v18 high watermark of replicas.
+
+mod encode;
+mod plan;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::{FetchTopic, ForgottenTopic};
+
+use super::errors::Error;
+use super::{Api, BadRequest, Frame, Reply, Request, Responder};
+use crate::base::TopicId;
+use crate::base::waiters::Waiter;
+use crate::broker::BrokerState;
+use crate::broker::sessions::{FetchSession, PartitionKey, SessionError, Wanted, lock};
+use crate::config::BrokerValues;
+use crate::topic::Isolation;
+use plan::{Plan, Planner};
+
+pub const API: Api = Api { key: 1, name: "Fetch", versions: (4, 18), advertised_from: 4, flexible_from: 12, handle };
+
+/// Request epochs that are no sequence numbers.
+const EPOCH_FULL: i32 = 0;
+const EPOCH_FINAL: i32 = -1;
+
+fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
+    let asked: FetchRequest = request.decode(body)?;
+    let broker = request.broker();
+    let version = request.version;
+    let replica = if version >= 15 { asked.replica_state.replica_id.0 } else { asked.replica_id.0 };
+    let Some(isolation) = isolation(asked.isolation_level) else {
+        return Ok(Reply::Now(refused(&request.responder, &asked, Error::UnknownServerError)));
+    };
+    let session = match open_session(broker, &asked, version) {
+        Ok(session) => session,
+        Err(error) => return Ok(Reply::Now(encode::error(&request.responder, error))),
+    };
+    let wanted = match &session {
+        Session::Incremental(session) => lock(session).wanted(),
+        Session::None(wanted) | Session::New(wanted) => wanted.clone(),
+    };
+    let config = broker.topics.config();
+    let bytes_max = asked.max_bytes.min(config.get_i32("fetch.max.bytes")).max(0);
+    let bytes_min = asked.min_bytes.min(bytes_max);
+    let planner = Planner { broker: broker.clone(), version, isolation, bytes_max, is_replica: replica >= 0, wanted };
+    let fetch = Fetch { planner, session, responder: request.responder };
+    let plan = fetch.planner.plan();
+    if asked.max_wait_ms <= 0 || plan.is_enough(bytes_min) {
+        return Ok(Reply::Now(fetch.finish(plan)));
+    }
+    let wait = Duration::from_millis(asked.max_wait_ms as u64);
+    let mut stopping = request.context.stopping.clone();
+    Ok(Reply::Later(Box::pin(async move {
+        let waiter = Waiter::new();
+        let registration = fetch.planner.register(&waiter);
+        let deadline = tokio::time::sleep(wait);
+        tokio::pin!(deadline);
+        let plan = loop {
+            // Planned after registering: what changed in between is seen here or wakes the waiter.
+            let plan = fetch.planner.plan();
+            if plan.is_enough(bytes_min) {
+                break plan;
+            }
+            tokio::select! {
+                () = waiter.woken() => {}
+                () = &mut deadline => break fetch.planner.plan(),
+                () = stopping.wait() => break plan,
+            }
+        };
+        drop(registration);
+        fetch.finish(plan)
+    })))
+}
+
+fn isolation(level: i8) -> Option<Isolation> {
+    match level {
+        0 => Some(Isolation::ReadUncommitted),
+        1 => Some(Isolation::ReadCommitted),
+        _ => None,
+    }
+}
+
+/// The request as a whole is refused, and every partition in it.
+fn refused(responder: &Responder, asked: &FetchRequest, error: Error) -> Frame {
+    let keys = keys(&asked.topics, responder.version).map(|(key, _)| key).collect();
+    encode::all_with(responder, keys, error)
+}
+
+enum Session {
+    /// Stands alone.
+    None(Vec<(PartitionKey, Wanted)>),
+    /// Opens a session with its answer.
+    New(Vec<(PartitionKey, Wanted)>),
+    Incremental(Arc<std::sync::Mutex<FetchSession>>),
+}
+
+/// Kafka's `FetchManager.newContext`.
+fn open_session(broker: &BrokerState, asked: &FetchRequest, version: i16) -> Result<Session, Error> {
+    let wanted = keys(&asked.topics, version);
+    if version < 7 {
+        return Ok(Session::None(wanted.collect()));
+    }
+    if asked.session_epoch == EPOCH_FULL || asked.session_epoch == EPOCH_FINAL {
+        if asked.session_id != 0 {
+            broker.sessions.close(asked.session_id);
+        }
+        let wanted = wanted.collect();
+        return Ok(if asked.session_epoch == EPOCH_FINAL { Session::None(wanted) } else { Session::New(wanted) });
+    }
+    let now = broker.clock.instant();
+    let forgotten = forgotten(&asked.forgotten_topics_data, version);
+    let updated = broker.sessions.update(asked.session_id, asked.session_epoch, version >= 13, wanted, forgotten, now);
+    match updated {
+        Ok(Some(session)) => Ok(Session::Incremental(session)),
+        Ok(None) => Ok(Session::None(keys(&asked.topics, version).collect())),
+        Err(SessionError::NotFound) => Err(Error::FetchSessionIdNotFound),
+        Err(SessionError::InvalidEpoch) => Err(Error::InvalidFetchSessionEpoch),
+        Err(SessionError::TopicId) => Err(Error::FetchSessionTopicIdError),
+    }
+}
+
+fn keys(topics: &[FetchTopic], version: i16) -> impl Iterator<Item = (PartitionKey, Wanted)> {
+    topics.iter().flat_map(move |topic| {
+        // Copied: a session outlives the request, whose buffer a slice would keep.
+        let name = super::owned(if version >= 13 { "" } else { &topic.topic });
+        topic.partitions.iter().map(move |p| {
+            let key = PartitionKey { topic: name.clone(), topic_id: TopicId(topic.topic_id), partition: p.partition };
+            let wanted = Wanted {
+                fetch_offset: p.fetch_offset,
+                bytes_max: p.partition_max_bytes,
+                current_leader_epoch: p.current_leader_epoch,
+                last_fetched_epoch: p.last_fetched_epoch,
+            };
+            (key, wanted)
+        })
+    })
+}
+
+fn forgotten(topics: &[ForgottenTopic], version: i16) -> impl Iterator<Item = PartitionKey> {
+    topics.iter().flat_map(move |topic| {
+        let name = super::owned(if version >= 13 { "" } else { &topic.topic });
+        topic.partitions.iter().map(move |partition| PartitionKey {
+            topic: name.clone(),
+            topic_id: TopicId(topic.topic_id),
+            partition: *partition,
+        })
+    })
+}
+
+struct Fetch {
+    planner: Planner,
+    session: Session,
+    responder: Responder,
+}
+
+impl Fetch {
+    /// Turns the last plan into the answer, and enters into the session what it tells.
+    fn finish(&self, mut plan: Plan) -> Frame {
+        let mut session_id = 0;
+        match &self.session {
+            Session::None(_) => {}
+            Session::New(wanted) if !wanted.is_empty() => {
+                let broker = &self.planner.broker;
+                let now = broker.clock.instant();
+                let uses_topic_ids = self.responder.version >= 13;
+                if let Some(session) = broker.sessions.open(wanted.iter().cloned(), uses_topic_ids, now) {
+                    let mut session = lock(&session);
+                    session_id = session.id;
+                    for row in &plan.rows {
+                        row.tell(&mut session);
+                    }
+                }
+            }
+            Session::New(_) => {}
+            Session::Incremental(session) => {
+                let mut session = lock(session);
+                session_id = session.id;
+                plan.rows.retain(|row| row.tell(&mut session));
+            }
+        }
+        encode::response(&self.responder, session_id, plan)
+    }
+}

@@ -1,0 +1,184 @@
+//! Metadata (key 3), versions 0–13.
+//!
+//! Behaviour: all topics (null; in v0 an empty list), or the named ones; an unknown one is created where both the broker
+//! (`auto.create.topics.enable`) and the request allow it, and is in the answer at once, where Kafka answers
+//! UNKNOWN_TOPIC_OR_PARTITION the first time. Addresses are those of the listener that was asked.
+//! Version notes: v1 controller and internal topics, v4 auto-creation by choice, v7 leader epochs, v8–10 authorised
+//! operations of the cluster, v8 of topics, v10 topic ids in answers, v12 topics by id, v13 top-level error.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use super::create_topics::{self, TopicSpec};
+use super::errors::{Error, NONE};
+use super::{Api, BadRequest, Context, Reply, Request};
+use crate::base::TopicId;
+use crate::config::BrokerValues;
+use crate::topic::{Topic, validate_name};
+
+pub const API: Api = Api { key: 3, name: "Metadata", versions: (0, 13), advertised_from: 0, flexible_from: 9, handle };
+
+/// Every operation that a topic and the cluster know, as bits (`AclOperation` codes): there is no authorizer.
+pub const TOPIC_OPERATIONS: i32 = 3576;
+pub const CLUSTER_OPERATIONS: i32 = 8096;
+/// Operations that were not asked for.
+pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+
+fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
+    let asked: MetadataRequest = request.decode(body)?;
+    let version = request.version;
+    let may_create = version < 4 || asked.allow_auto_topic_creation;
+    let with_operations = version >= 8 && asked.include_topic_authorized_operations;
+    let manager = &request.broker().topics;
+    let mut answer = Answer { request, with_operations, topics: Vec::new() };
+    let mut to_create = Vec::new();
+    match &asked.topics {
+        None => answer.all(),
+        Some(topics) if topics.is_empty() && version == 0 => answer.all(),
+        Some(topics) => {
+            for wanted in topics {
+                let id = TopicId(wanted.topic_id);
+                if version < 12 && (wanted.name.is_none() || !id.is_zero()) {
+                    answer.error(Error::InvalidRequest, wanted.name.clone(), id);
+                } else if !id.is_zero() {
+                    match manager.topic_by_id(id) {
+                        Some(topic) => answer.topic(&topic),
+                        None => answer.error(Error::UnknownTopicId, None, id),
+                    }
+                } else if let Some(name) = &wanted.name {
+                    match manager.topic(name) {
+                        Some(topic) => answer.topic(&topic),
+                        None if validate_name(name).is_err() => {
+                            answer.error(Error::InvalidTopicException, Some(name.clone()), id);
+                        }
+                        None if may_create
+                            && manager.config().auto_create_topics_enable()
+                            && !crate::topic::is_internal(name) =>
+                        {
+                            to_create.push((answer.topics.len(), name.to_string()));
+                            answer.error(Error::UnknownTopicOrPartition, Some(name.clone()), id);
+                        }
+                        None => answer.error(Error::UnknownTopicOrPartition, Some(name.clone()), id),
+                    }
+                } else {
+                    answer.error(Error::UnknownServerError, None, id);
+                }
+            }
+        }
+    }
+    let topics = answer.topics;
+    let mut response = frame_of(&request.context, version, &asked);
+    let responder = request.responder;
+    if to_create.is_empty() {
+        response.topics = topics;
+        return Ok(Reply::Now(responder.frame(&response)));
+    }
+    let context = request.context.clone();
+    Ok(Reply::Later(Box::pin(async move {
+        response.topics = topics;
+        for (at, name) in to_create {
+            // Whoever was faster, the topic is there now, or it cannot be.
+            let spec = TopicSpec::with_defaults(&name);
+            let _ = create_topics::create(&context.broker, spec).await;
+            if let Some(topic) = context.broker.topics.topic(&name) {
+                response.topics[at] = describe(&topic, context.broker.node_id, version, with_operations);
+            }
+        }
+        responder.frame(&response)
+    })))
+}
+
+/// The answer without its topics.
+fn frame_of(context: &Arc<Context>, version: i16, asked: &MetadataRequest) -> MetadataResponse {
+    let broker = &context.broker;
+    let (host, port) = context.advertised();
+    let mut node = MetadataResponseBroker::default();
+    node.node_id = BrokerId(broker.node_id);
+    node.host = StrBytes::from_string(host);
+    node.port = port;
+    node.rack = None;
+    let mut response = MetadataResponse::default();
+    if version >= 1 {
+        node.rack = broker.config.rack().map(StrBytes::from_string);
+        response.controller_id = BrokerId(broker.node_id);
+    }
+    if version >= 2 {
+        response.cluster_id = Some(super::owned(&broker.cluster_id));
+    }
+    response.brokers = vec![node];
+    if (8..=10).contains(&version) && asked.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+    }
+    response
+}
+
+struct Answer<'a> {
+    request: &'a Request,
+    with_operations: bool,
+    topics: Vec<MetadataResponseTopic>,
+}
+
+impl Answer<'_> {
+    fn all(&mut self) {
+        for topic in self.request.broker().topics.topics() {
+            self.topic(&topic);
+        }
+    }
+
+    fn topic(&mut self, topic: &Topic) {
+        let node_id = self.request.broker().node_id;
+        self.topics.push(describe(topic, node_id, self.request.version, self.with_operations));
+    }
+
+    fn error(&mut self, error: Error, name: Option<TopicName>, id: TopicId) {
+        let mut out = MetadataResponseTopic::default();
+        out.error_code = error.code();
+        let version = self.request.version;
+        out.name = name.or_else(|| (version < 12).then(TopicName::default));
+        if version >= 10 {
+            out.topic_id = id.0;
+        }
+        self.topics.push(out);
+    }
+}
+
+fn describe(topic: &Topic, node_id: i32, version: i16, with_operations: bool) -> MetadataResponseTopic {
+    let me = BrokerId(node_id);
+    let mut out = MetadataResponseTopic::default();
+    out.error_code = NONE;
+    out.name = Some(TopicName(super::owned(&topic.name)));
+    if version >= 1 {
+        out.is_internal = topic.is_internal();
+    }
+    if version >= 10 {
+        out.topic_id = topic.id.0;
+    }
+    if with_operations {
+        out.topic_authorized_operations = TOPIC_OPERATIONS;
+    }
+    out.partitions = topic
+        .partitions()
+        .iter()
+        .map(|p| {
+            let mut out = MetadataResponsePartition::default();
+            out.partition_index = p.index;
+            out.leader_id = me;
+            out.replica_nodes = vec![me];
+            out.isr_nodes = vec![me];
+            if version >= 5 && p.offline_reason().is_some() {
+                out.offline_replicas = vec![me];
+            }
+            if version >= 7 {
+                out.leader_epoch = p.leader_epoch();
+            }
+            out
+        })
+        .collect();
+    out
+}

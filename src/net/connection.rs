@@ -1,0 +1,282 @@
+//! One connection: reads frames, dispatches them one after the other, sends the answers in that order.
+//!
+//! One task, one poll function: whatever can be done is done in one go before it waits. A request whose answer comes later
+//! holds back the next one (Kafka mutes the channel), unless it has taken effect and only waits for the disk.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use super::memory::{Grant, RequestMemory, SMALL_FRAME_BYTES};
+use super::output::Output;
+use crate::api::{self, Context, Frame, Reply};
+
+/// Answers that may wait for the disk at a time.
+const DURABLE_MAX: usize = 128;
+/// Bytes to be sent beyond which no further request is begun.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// Room made for reading when nothing is known of what comes.
+const READ_BYTES: usize = 8 << 10;
+/// A frame that makes no progress for so long gives way when others wait for its memory.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
+
+const LENGTH_BYTES: usize = 4;
+
+/// What a connection needs besides its socket.
+pub struct ConnectionOptions {
+    pub frame_bytes_max: usize,
+    pub idle_max: Duration,
+    pub memory: Arc<RequestMemory>,
+}
+
+/// Serves until the client leaves, misbehaves, idles too long, or the broker stops.
+pub async fn serve(stream: TcpStream, context: Arc<Context>, options: ConnectionOptions) {
+    let peer = context.peer;
+    let mut stopping = context.stopping.clone();
+    let mut connection = Connection::new(stream, context, options);
+    let mut stop: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { stopping.wait().await });
+    let end = poll_fn(|cx| {
+        if !connection.stopping && stop.as_mut().poll(cx).is_ready() {
+            connection.stopping = true;
+        }
+        connection.poll(cx)
+    })
+    .await;
+    match end {
+        Ok(()) => {}
+        Err(End::BadRequest(why)) => tracing::info!(%peer, why, "closing a connection"),
+        Err(End::Io(error)) => tracing::debug!(%peer, %error, "connection lost"),
+    }
+}
+
+enum End {
+    BadRequest(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Io(error)
+    }
+}
+
+enum Slot {
+    Ready(Frame),
+    Waiting { answer: api::LaterFrame, holds_back: bool },
+}
+
+struct Connection {
+    stream: TcpStream,
+    context: Arc<Context>,
+    options: ConnectionOptions,
+    input: BytesMut,
+    grant: Grant,
+    answers: VecDeque<Slot>,
+    output: Output,
+    last_active: Instant,
+    timer: Pin<Box<Sleep>>,
+    /// The client sends no more, or must not.
+    input_ended: bool,
+    stopping: bool,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, context: Arc<Context>, options: ConnectionOptions) -> Connection {
+        let now = context.broker.clock.instant();
+        let grant = options.memory.grant();
+        Connection {
+            stream,
+            context,
+            input: BytesMut::new(),
+            grant,
+            answers: VecDeque::new(),
+            output: Output::default(),
+            last_active: now,
+            timer: Box::pin(tokio::time::sleep(options.idle_max)),
+            options,
+            input_ended: false,
+            stopping: false,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), End>> {
+        loop {
+            self.dispatch_all()?;
+            self.poll_answers(cx);
+            let all_sent = self.poll_send(cx)?;
+            if all_sent && self.answers.is_empty() && (self.input_ended || self.stopping) {
+                return Poll::Ready(Ok(()));
+            }
+            if all_sent && self.may_begin() && self.frame_length()?.is_some_and(|n| self.input.len() >= n) {
+                continue;
+            }
+            match self.poll_read(cx)? {
+                Poll::Ready(()) => continue,
+                Poll::Pending => {}
+            }
+            ready!(self.poll_timer(cx))?;
+        }
+    }
+
+    /// Whether another request may be begun now.
+    fn may_begin(&self) -> bool {
+        !self.stopping
+            && self.output.bytes() < OUTPUT_BYTES_MAX
+            && self.answers.len() < DURABLE_MAX
+            && !matches!(self.answers.back(), Some(Slot::Waiting { holds_back: true, .. }))
+    }
+
+    /// Bytes of the frame at the front of the input with its length, once that is there.
+    fn frame_length(&self) -> Result<Option<usize>, End> {
+        let Some(length) = self.input.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+        let length = i32::from_be_bytes(*length);
+        match usize::try_from(length) {
+            Ok(n) if n <= self.options.frame_bytes_max => Ok(Some(LENGTH_BYTES + n)),
+            _ => Err(End::BadRequest(format!(
+                "a frame of {length} bytes, where 0 to {} are allowed",
+                self.options.frame_bytes_max
+            ))),
+        }
+    }
+
+    /// Dispatches whole frames as long as no answer holds the next one back.
+    fn dispatch_all(&mut self) -> Result<(), End> {
+        while self.may_begin() {
+            let Some(length) = self.frame_length()? else { break };
+            if self.input.len() < length {
+                break;
+            }
+            let mut frame = self.input.split_to(length).freeze();
+            frame.advance(LENGTH_BYTES);
+            self.last_active = self.context.broker.clock.instant();
+            match api::dispatch(&self.context, frame).map_err(|e| End::BadRequest(e.0))? {
+                Reply::Now(frame) if self.answers.is_empty() => self.output.push(frame),
+                Reply::Now(frame) => self.answers.push_back(Slot::Ready(frame)),
+                Reply::Later(answer) => self.answers.push_back(Slot::Waiting { answer, holds_back: true }),
+                Reply::Durable(answer) => self.answers.push_back(Slot::Waiting { answer, holds_back: false }),
+                Reply::Nothing => {}
+                Reply::Close => return Err(End::BadRequest("an unacknowledged Produce failed".into())),
+            }
+            if self.grant.bytes() > 0 && self.input.len() <= SMALL_FRAME_BYTES {
+                self.grant.release();
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves answers that are ready to the output, in order.
+    fn poll_answers(&mut self, cx: &mut TaskContext<'_>) {
+        while let Some(slot) = self.answers.front_mut() {
+            let frame = match slot {
+                Slot::Ready(frame) => std::mem::take(frame),
+                Slot::Waiting { answer, .. } => match answer.as_mut().poll(cx) {
+                    Poll::Ready(frame) => {
+                        self.last_active = self.context.broker.clock.instant();
+                        frame
+                    }
+                    Poll::Pending => return,
+                },
+            };
+            self.answers.pop_front();
+            self.output.push(frame);
+        }
+    }
+
+    /// Sends until all is sent or the socket takes no more.
+    fn poll_send(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, End> {
+        while !self.output.is_empty() {
+            match self.stream.try_io(Interest::WRITABLE, || self.output.send(&self.stream)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => match self.stream.poll_write_ready(cx) {
+                    Poll::Ready(ready) => ready?,
+                    Poll::Pending => return Ok(false),
+                },
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads what has come, into room that grows with it. While an answer is awaited only little is read: enough to see
+    /// that the client has left.
+    fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Result<Poll<()>, End> {
+        if self.input_ended {
+            return Ok(Poll::Pending);
+        }
+        if !self.make_room(cx)? {
+            return Ok(Poll::Pending);
+        }
+        match self.stream.poll_read_ready(cx) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(ready) => ready?,
+        }
+        match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) => {
+                self.input_ended = true;
+                // Nobody is left to answer later; what is ready goes out.
+                self.answers.retain(|slot| matches!(slot, Slot::Ready(_) | Slot::Waiting { holds_back: false, .. }));
+            }
+            Ok(_) => self.last_active = self.context.broker.clock.instant(),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(e) => return Err(e.into()),
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Makes room for the next read; false if reading must wait.
+    fn make_room(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, End> {
+        let have = self.input.len();
+        let missing = self.frame_length()?.map_or(READ_BYTES, |n| n.saturating_sub(have));
+        if missing == 0 && have >= SMALL_FRAME_BYTES {
+            // A whole frame waits for its turn: the socket holds the rest.
+            return Ok(false);
+        }
+        if !self.may_begin() && have >= SMALL_FRAME_BYTES {
+            return Ok(false);
+        }
+        // As much again as there is: a length alone brings no memory.
+        let more = missing.clamp(READ_BYTES, have.max(SMALL_FRAME_BYTES));
+        if have + more > SMALL_FRAME_BYTES && missing > READ_BYTES && !self.grant.grow_to(have + more, cx.waker()) {
+            return Ok(false);
+        }
+        self.input.reserve(more);
+        Ok(true)
+    }
+
+    /// Ends a connection that idles, or that holds memory others wait for without making progress.
+    fn poll_timer(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), End>> {
+        loop {
+            let holds_memory = self.grant.bytes() > 0;
+            let idle = self.context.broker.clock.instant().duration_since(self.last_active);
+            if holds_memory && self.grant.is_short() && idle >= STALLED_AFTER {
+                return Poll::Ready(Err(End::BadRequest("a stalled frame held memory that others waited for".into())));
+            }
+            let busy = !self.answers.is_empty() || !self.output.is_empty();
+            if !busy && idle >= self.options.idle_max {
+                return Poll::Ready(Err(End::BadRequest("idle for connections.max.idle.ms".into())));
+            }
+            let wait = if holds_memory {
+                STALLED_AFTER
+            } else if busy {
+                self.options.idle_max
+            } else {
+                self.options.idle_max - idle
+            };
+            let deadline = tokio::time::Instant::now() + wait;
+            if self.timer.deadline() > deadline || self.timer.is_elapsed() {
+                self.timer.as_mut().reset(deadline);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+        }
+    }
+}
