@@ -76,17 +76,25 @@ pub fn fetch(topic: &str, partition: i32, offset: i64, bytes_max: i32, wait_ms: 
     })
 }
 
-/// The error code and the records of an answer to [`fetch`], given without its length.
-pub fn fetch_answer(mut answer: &[u8]) -> Result<(i16, &[u8])> {
+pub struct Fetched<'a> {
+    pub error: i16,
+    pub high_watermark: i64,
+    pub records: &'a [u8],
+}
+
+/// The answer to [`fetch`], given without its length.
+pub fn fetch_answer(mut answer: &[u8]) -> Result<Fetched<'_>> {
     skip(&mut answer, 12)?; // correlation id, throttle time, number of topics
     get_string(&mut answer)?;
     skip(&mut answer, 8)?;
     let error = answer.try_get_i16()?;
-    skip(&mut answer, 16)?; // high watermark, last stable offset
+    let high_watermark = answer.try_get_i64()?;
+    skip(&mut answer, 8)?; // last stable offset
     let aborted = answer.try_get_i32()?.max(0) as usize;
     skip(&mut answer, aborted * 16)?;
     let length = answer.try_get_i32()?.max(0) as usize;
-    Ok((error, answer.get(..length).ok_or("a fetch answer is shorter than it says")?))
+    let records = answer.get(..length).ok_or("a fetch answer is shorter than it says")?;
+    Ok(Fetched { error, high_watermark, records })
 }
 
 /// The offset after the last whole batch in `records`, `None` when there is no whole one.

@@ -67,12 +67,14 @@ impl Reader {
         if self.filled < 4 || self.filled < (&self.input[..]).get_u32() as usize + 4 {
             return Ok(None);
         }
-        let (error, records) = wire::fetch_answer(&self.input[4..self.filled])?;
-        if error != 0 {
-            return Err(format!("Fetch answered error {error}").into());
+        let answer = wire::fetch_answer(&self.input[4..self.filled])?;
+        if answer.error != 0 {
+            return Err(format!("Fetch answered error {}", answer.error).into());
         }
-        self.offset = wire::next_offset(records).unwrap_or(0);
+        let next = wire::next_offset(answer.records).ok_or("Fetch answered no whole batch")?;
+        // Asking at the end would wait there, and measure that.
+        self.offset = if next < answer.high_watermark { next } else { 0 };
         self.filled = 0;
-        Ok(Some(records.len()))
+        Ok(Some(answer.records.len()))
     }
 }

@@ -24,10 +24,11 @@ pub fn run(words: &Words) -> Result<()> {
         let sent = Instant::now();
         producer.send(&record)?;
         let answer = consumer.receive()?;
-        let (error, records) = wire::fetch_answer(&answer)?;
-        window.answered(sent, records.len());
-        if error != 0 || records.is_empty() {
-            return Err(format!("a waiting Fetch was answered with error {error} and {} bytes", records.len()).into());
+        let answer = wire::fetch_answer(&answer)?;
+        window.answered(sent, answer.records.len());
+        if answer.error != 0 || answer.records.is_empty() {
+            let (error, bytes) = (answer.error, answer.records.len());
+            return Err(format!("a waiting Fetch was answered with error {error} and {bytes} bytes").into());
         }
         end = offset_after(&producer.receive()?)?;
     }

@@ -29,7 +29,7 @@ pub fn cached(bench: &Bench) -> Result<Vec<Row>> {
         rounds.row("four readers of 1 MiB", "MB/s", 2, Target::KafkaRatioAtLeast(1.0)),
         rounds.row("four readers of 1 MiB", "CPU s/GB", 3, Target::AtMost(CPU_S_GB_MAX)),
         rounds.row("16 readers of 64 KiB", "MB/s", 4, Target::None),
-        rounds.row("16 readers of 64 KiB", "CPU s/GB", 5, Target::AtMost(CPU_S_GB_MAX)),
+        rounds.row("16 readers of 64 KiB", "CPU s/GB", 5, Target::None),
     ])
 }
 
