@@ -198,6 +198,11 @@ impl Drop for Broker {
     }
 }
 
+/// Whether the tests run against something else, to try the tests themselves.
+pub fn is_stand_in() -> bool {
+    ["OTTLA_TEST_BOOTSTRAP", "OTTLA_TEST_BINARY"].iter().any(|name| std::env::var_os(name).is_some())
+}
+
 fn external_options() -> Options {
     match std::env::var_os("OTTLA_TEST_DATA_DIR") {
         Some(directory) => Options::new().data_dir(directory),

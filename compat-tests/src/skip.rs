@@ -34,9 +34,13 @@ pub fn has_program(name: &str, version_flag: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// One file per run: cargo is the parent of every test binary it runs.
+/// One file per run: cargo is the parent of every test binary it runs. Its start time is in the name, for process ids
+/// come again.
 fn record_file() -> PathBuf {
-    crate::broker::target_directory().join("tmp").join("skipped").join(std::os::unix::process::parent_id().to_string())
+    let cargo = std::os::unix::process::parent_id();
+    let stat = std::fs::read_to_string(format!("/proc/{cargo}/stat")).unwrap_or_default();
+    let started = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19)).unwrap_or("0").to_owned();
+    crate::broker::target_directory().join("tmp").join("skipped").join(format!("{cargo}-{started}"))
 }
 
 /// Ends the test, visibly, unless the condition holds: `needs!(has_kcat(), "kcat is not installed")`.

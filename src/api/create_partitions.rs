@@ -92,7 +92,7 @@ async fn grow(broker: &Arc<BrokerState>, growth: Growth) -> Result<(), Refusal> 
     broker
         .topics
         .change(touches, move |manager| match plan(manager, node_id, &growth) {
-            Ok(record) if growth.validate_only => (Vec::new(), Ok(drop(record))),
+            Ok(_) if growth.validate_only => (Vec::new(), Ok(())),
             Ok(record) => (vec![record], Ok(())),
             Err(refusal) => (Vec::new(), Err(refusal)),
         })

@@ -1,7 +1,8 @@
 //! DescribeTopicPartitions (key 75), version 0 (KIP-966).
 //!
 //! Behaviour: topics sorted by name, up to `max.request.partition.size.limit` partitions an answer, then a cursor to go on
-//! from. Without a list, all topics. There are no eligible leader replicas on one node: null.
+//! from. Without a list, all topics. No replica is ever out of sync on one node: the lists of
+//! eligible leader replicas are empty.
 
 use bytes::Bytes;
 use kafka_protocol::messages::describe_topic_partitions_response::{
@@ -99,8 +100,6 @@ fn partitions(topic: &Topic, node_id: i32, first: usize, max: usize) -> Vec<Desc
             out.leader_epoch = p.leader_epoch();
             out.replica_nodes = vec![me];
             out.isr_nodes = vec![me];
-            out.eligible_leader_replicas = None;
-            out.last_known_elr = None;
             if p.offline_reason().is_some() {
                 out.offline_replicas = vec![me];
             }

@@ -24,8 +24,8 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
-/// A replica id that Kafka's own tools use to read to the end of the log.
-const DEBUGGING_REPLICA: i32 = -2;
+/// The replica id of an ordinary client. Whoever claims to be a replica, or debugs, is told the end of the log.
+const CONSUMER: i32 = -1;
 
 /// Timestamp, offset and leader epoch of an answer; -1 each for none.
 const NOT_FOUND: TimestampedOffset = TimestampedOffset { timestamp: -1, offset: -1, leader_epoch: -1 };
@@ -105,13 +105,10 @@ fn look_up(
     if let Some(error) = errors::check_leader_epoch(claimed_epoch, offsets.leader_epoch) {
         return Err(error);
     }
-    if replica_id >= 0 {
-        return Err(Error::NotLeaderOrFollower);
-    }
     let version = request.version;
     let at = |offset: i64| TimestampedOffset { timestamp: -1, offset, leader_epoch: offsets.leader_epoch };
     match timestamp {
-        LATEST if replica_id == DEBUGGING_REPLICA => Ok(at(offsets.end)),
+        LATEST if replica_id != CONSUMER => Ok(at(offsets.end)),
         LATEST => Ok(at(match isolation {
             Isolation::ReadUncommitted => offsets.high_watermark,
             Isolation::ReadCommitted => offsets.last_stable_offset,

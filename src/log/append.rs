@@ -21,21 +21,22 @@ pub(super) struct Active {
     pub first_timestamp: Option<i64>,
     /// Wall clock when the segment was begun, for records without timestamps.
     pub created_ms: i64,
-    recent: [(i64, u64); RECENT_BATCHES],
+    recent: [(i64, u64, u64); RECENT_BATCHES],
     next_recent: usize,
 }
 
 impl Active {
     pub fn new(segment: Arc<Segment>, file: Arc<File>, first_timestamp: Option<i64>, created_ms: i64) -> Active {
-        Active { segment, file, first_timestamp, created_ms, recent: [(-1, 0); RECENT_BATCHES], next_recent: 0 }
+        Active { segment, file, first_timestamp, created_ms, recent: [(-1, 0, 0); RECENT_BATCHES], next_recent: 0 }
     }
 
-    pub fn position_of(&self, offset: i64) -> Option<u64> {
-        self.recent.iter().find(|(base, _)| *base == offset).map(|(_, position)| *position)
+    /// Position and size of the batch that begins at `offset`, if it was appended lately.
+    pub fn position_of(&self, offset: i64) -> Option<(u64, u64)> {
+        self.recent.iter().find(|(base, ..)| *base == offset).map(|(_, position, bytes)| (*position, *bytes))
     }
 
-    fn remember(&mut self, base_offset: i64, position: u64) {
-        self.recent[self.next_recent] = (base_offset, position);
+    fn remember(&mut self, base_offset: i64, position: u64, bytes: u64) {
+        self.recent[self.next_recent] = (base_offset, position, bytes);
         self.next_recent = (self.next_recent + 1) % RECENT_BATCHES;
     }
 }
@@ -126,7 +127,7 @@ impl Log {
         }
         let header = BatchHeader { base_offset, leader_epoch: self.epochs.latest(), ..batch.header };
         self.active.segment.appended(&header, batch.size() as u64, self.config.index_interval_bytes);
-        self.active.remember(base_offset, position);
+        self.active.remember(base_offset, position, batch.size() as u64);
         if self.active.first_timestamp.is_none() {
             self.active.first_timestamp = Some(header.max_timestamp);
         }

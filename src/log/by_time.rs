@@ -91,7 +91,7 @@ fn first_record(
     let mut bytes = vec![0u8; batch.header.size()];
     let file = segment.file(files)?;
     let n = files::read_at(&file, &mut bytes, batch.position)
-        .map_err(LogError::io(format!("reading {}", segment.path().display())))?;
+        .map_err(LogError::io(format_args!("reading {}", segment.path().display())))?;
     if n < bytes.len() {
         return Err(corrupt("a batch is cut short"));
     }

@@ -83,7 +83,7 @@ impl LeaderEpochs {
             text.push_str(&format!("{epoch} {start}\n"));
         }
         files::replace(&self.path, text.as_bytes(), false)
-            .map_err(LogError::io(format!("writing {}", self.path.display())))
+            .map_err(LogError::io(format_args!("writing {}", self.path.display())))
     }
 }
 

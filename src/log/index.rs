@@ -78,17 +78,19 @@ pub struct SparseIndex<E> {
     on_disk: Option<u64>,
     tail: Vec<E>,
     last: Option<E>,
+    /// The entries that were looked at last, with the number of the first: readers move forward.
+    page: Option<(u64, Vec<E>)>,
 }
 
 impl<E: Entry> SparseIndex<E> {
     /// An index over whatever the file holds; nothing is read yet.
     pub fn existing(path: PathBuf, base_offset: i64) -> SparseIndex<E> {
-        SparseIndex { path, base_offset, on_disk: None, tail: Vec::new(), last: None }
+        SparseIndex { path, base_offset, on_disk: None, tail: Vec::new(), last: None, page: None }
     }
 
     /// An index that begins empty; an old file is overwritten when entries are first written.
     pub fn empty(path: PathBuf, base_offset: i64) -> SparseIndex<E> {
-        SparseIndex { path, base_offset, on_disk: Some(0), tail: Vec::new(), last: None }
+        SparseIndex { path, base_offset, on_disk: Some(0), tail: Vec::new(), last: None, page: None }
     }
 
     pub fn bytes(&mut self) -> u64 {
@@ -124,20 +126,43 @@ impl<E: Entry> SparseIndex<E> {
         if on_disk == 0 {
             return None;
         }
+        if let Some(found) = self.floor_in_page(key, on_disk) {
+            return Some(found);
+        }
         let file = File::open(&self.path).ok()?;
         let (mut low, mut high) = (0, on_disk);
-        let mut found = None;
         while low < high {
             let middle = low + (high - low) / 2;
-            let entry = self.read_entry(&file, middle)?;
-            if entry.key() <= key {
-                found = Some(entry);
+            if self.read_entry(&file, middle)?.key() <= key {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        found
+        let found = low.checked_sub(1)?;
+        let page = self.read_page(&file, found, on_disk)?;
+        let entry = page.first().copied();
+        self.page = Some((found, page));
+        entry
+    }
+
+    /// The floor of `key`, if the page shows that it is: the entry after it is there too.
+    fn floor_in_page(&self, key: i64, on_disk: u64) -> Option<E> {
+        let (first, page) = self.page.as_ref()?;
+        let n = page.partition_point(|e| e.key() <= key);
+        let is_last_of_all = first + n as u64 == on_disk && self.tail.is_empty();
+        let next_in_tail = first + n as u64 == on_disk && self.tail.first().is_some_and(|e| e.key() > key);
+        if n == 0 || (n == page.len() && !is_last_of_all && !next_in_tail) {
+            return None;
+        }
+        Some(page[n - 1])
+    }
+
+    fn read_page(&self, file: &File, first: u64, on_disk: u64) -> Option<Vec<E>> {
+        let count = (on_disk - first).min(TAIL_ENTRIES_MAX as u64) as usize;
+        let mut bytes = vec![0u8; count * E::BYTES];
+        file.read_exact_at(&mut bytes, first * E::BYTES as u64).ok()?;
+        Some(bytes.chunks_exact(E::BYTES).map(|b| E::decode(b, self.base_offset)).collect())
     }
 
     /// Brings the file up to date and to its true length.
@@ -160,19 +185,11 @@ impl<E: Entry> SparseIndex<E> {
         if let Ok(file) = File::open(&self.path) {
             entries = file.metadata().map_or(0, |m| m.len()) / E::BYTES as u64;
             // Kafka preallocates the index of an active segment with zeros: the entries end where they begin.
-            while entries > 0 {
-                let Some(last) = self.read_entry(&file, entries - 1) else {
-                    entries = 0;
-                    break;
-                };
-                if last.key() != 0 && last.key() != self.base_offset {
-                    self.last = Some(last);
-                    break;
-                }
+            let is_entry = |e: &E| e.key() != 0 && e.key() != self.base_offset;
+            if entries > 0 && !self.read_entry(&file, entries - 1).is_some_and(|e| is_entry(&e)) {
                 entries = self.count_before_zeros(&file, entries);
-                self.last = if entries > 0 { self.read_entry(&file, entries - 1) } else { None };
-                break;
             }
+            self.last = entries.checked_sub(1).and_then(|n| self.read_entry(&file, n));
         }
         self.on_disk = Some(entries);
         entries

@@ -62,9 +62,9 @@ pub enum LogError {
 }
 
 impl LogError {
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> LogError {
-        let what = what.into();
-        move |source| LogError::Io { what, source }
+    /// Says what failed; the text is made only then.
+    pub(crate) fn io(what: impl fmt::Display) -> impl FnOnce(io::Error) -> LogError {
+        move |source| LogError::Io { what: what.to_string(), source }
     }
 }
 
@@ -103,8 +103,8 @@ pub struct Snapshot {
     pub end: i64,
     /// Bytes of the active segment that belong to offsets below `end`.
     active_bytes: u64,
-    /// Where the asked offset begins, if it is one of the last appended.
-    hint: Option<u64>,
+    /// Position and size of the batch at the asked offset, if it is one of the last appended.
+    hint: Option<(u64, u64)>,
 }
 
 impl Log {
@@ -293,11 +293,11 @@ impl Snapshot {
                 bytes_end = segment.position_of(files, upper, bytes_end)?.map_or(bytes_end, |b| b.position);
             }
             let start = match hint.take() {
-                Some(position) => Some(position),
-                None => segment.position_of(files, offset, bytes_end)?.map(|b| b.position),
+                Some(found) => Some(found),
+                None => segment.position_of(files, offset, bytes_end)?.map(|b| (b.position, b.header.size() as u64)),
             };
-            if let Some(position) = start.filter(|p| *p < bytes_end) {
-                return segment.region(files, position, bytes_end, bytes_max, whole_first);
+            if let Some((position, bytes)) = start.filter(|(position, _)| *position < bytes_end) {
+                return segment.region(files, position, bytes, bytes_end, bytes_max, whole_first);
             }
             // Nothing at or after the offset here (compaction took it): go on with the next segment.
             at += 1;

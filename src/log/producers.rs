@@ -55,10 +55,10 @@ pub struct Duplicate {
     pub timestamp: i64,
 }
 
-/// The producers of one partition. Empty partitions cost one pointer.
+/// The producers of one partition. An empty map allocates nothing.
 #[derive(Debug, Default)]
 pub struct Producers {
-    map: Option<Box<HashMap<ProducerId, Producer>>>,
+    map: HashMap<ProducerId, Producer>,
 }
 
 impl Producers {
@@ -69,7 +69,7 @@ impl Producers {
         end: i64,
         partition: &dyn std::fmt::Display,
     ) -> Result<Option<Duplicate>, AppendError> {
-        let Some(producer) = self.map.as_ref().and_then(|m| m.get(&header.producer_id)) else { return Ok(None) };
+        let Some(producer) = self.map.get(&header.producer_id) else { return Ok(None) };
         let id = header.producer_id;
         if header.producer_epoch == producer.epoch
             && let Some(batch) = producer
@@ -111,8 +111,7 @@ impl Producers {
         if !header.has_producer() {
             return;
         }
-        let map = self.map.get_or_insert_with(Box::default);
-        let producer = map.entry(header.producer_id).or_insert_with(|| Producer {
+        let producer = self.map.entry(header.producer_id).or_insert_with(|| Producer {
             epoch: header.producer_epoch,
             coordinator_epoch: -1,
             last_timestamp: -1,
@@ -143,16 +142,14 @@ impl Producers {
     }
 
     pub fn first_open_transaction(&self) -> Option<i64> {
-        self.map.as_ref()?.values().filter_map(|p| p.open_transaction).min()
+        self.map.values().filter_map(|p| p.open_transaction).min()
     }
 
     /// Forgets producers that wrote nothing for `expiration_ms` and have no transaction open.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
-        if let Some(map) = &mut self.map {
-            map.retain(|_, p| p.open_transaction.is_some() || now_ms - p.last_timestamp < expiration_ms);
-            if map.is_empty() {
-                self.map = None;
-            }
+        self.map.retain(|_, p| p.open_transaction.is_some() || now_ms - p.last_timestamp < expiration_ms);
+        if self.map.is_empty() {
+            self.map = HashMap::new();
         }
     }
 
@@ -160,7 +157,6 @@ impl Producers {
         let mut list: Vec<ActiveProducer> = self
             .map
             .iter()
-            .flat_map(|map| map.iter())
             .map(|(id, p)| ActiveProducer {
                 producer_id: *id,
                 epoch: p.epoch,
@@ -177,7 +173,8 @@ impl Producers {
     /// Writes `<offset>.snapshot`: the state up to, not including, that offset. Older snapshots but one are deleted.
     pub fn write_snapshot(&self, dir: &Path, offset: i64, sync: bool) -> Result<(), LogError> {
         let path = files::offset_file(dir, offset, "snapshot");
-        files::replace(&path, &self.encode(), sync).map_err(LogError::io(format!("writing {}", path.display())))?;
+        files::replace(&path, &self.encode(), sync)
+            .map_err(LogError::io(format_args!("writing {}", path.display())))?;
         let mut old = snapshots(dir);
         old.retain(|o| *o < offset);
         old.pop();
@@ -205,7 +202,7 @@ impl Producers {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let rows: Vec<_> = self.map.iter().flat_map(|m| m.iter()).collect();
+        let rows: Vec<_> = self.map.iter().collect();
         let mut out = vec![0u8; 6];
         out[..2].copy_from_slice(&1i16.to_be_bytes());
         out.extend_from_slice(&(rows.len() as i32).to_be_bytes());
@@ -255,7 +252,7 @@ impl Producers {
             };
             map.insert(i64_at(0), producer);
         }
-        Some(Producers { map: if map.is_empty() { None } else { Some(Box::new(map)) } })
+        Some(Producers { map })
     }
 }
 

@@ -114,7 +114,7 @@ impl Segment {
             .read(true)
             .write(true)
             .open(&self.path)
-            .map_err(LogError::io(format!("opening {}", self.path.display())))
+            .map_err(LogError::io(format_args!("opening {}", self.path.display())))
     }
 
     /// Keeps the file open from now on, for the active segment.
@@ -139,7 +139,7 @@ impl Segment {
     }
 
     pub fn sync(&self, cache: &FileCache) -> Result<(), LogError> {
-        self.file(cache)?.sync_data().map_err(LogError::io(format!("syncing {}", self.path.display())))
+        self.file(cache)?.sync_data().map_err(LogError::io(format_args!("syncing {}", self.path.display())))
     }
 
     /// Enters a batch that was written at the segment's end. `interval` is `index.interval.bytes`.
@@ -174,23 +174,46 @@ impl Segment {
             return Ok(None);
         }
         let file = self.file(cache)?;
+        if let Some(entry) = self.lock().offsets.floor(offset)
+            && let Ok(found) = self.search(&file, u64::from(entry.position), Some(entry), offset, bytes_end)
+        {
+            return Ok(found);
+        }
         let start = self.checked_floor(&file, offset)?;
+        self.search(&file, start, None, offset, bytes_end)
+    }
+
+    /// Walks from `start` to the batch that holds `offset`. With an index entry, the batch there must be the one it names.
+    fn search(
+        &self,
+        file: &File,
+        start: u64,
+        entry: Option<OffsetEntry>,
+        offset: i64,
+        bytes_end: u64,
+    ) -> Result<Option<BatchAt>, LogError> {
         let mut found = None;
-        let end = scan(&file, start, bytes_end, |position, header| {
+        let mut lands = entry.is_none();
+        let end = scan(file, start, bytes_end, |position, header| {
+            if !lands && entry.is_some_and(|e| e.offset != header.last_offset()) {
+                return ControlFlow::Break(());
+            }
+            lands = true;
             if header.last_offset() >= offset {
                 found = Some(BatchAt { position, header: *header });
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         })
-        .map_err(LogError::io(format!("reading {}", self.path.display())))?;
-        if found.is_none() && end < bytes_end {
+        .map_err(LogError::io(format_args!("reading {}", self.path.display())))?;
+        if !lands || (found.is_none() && end < bytes_end) {
             return Err(LogError::Corrupt(format!("no batch at position {end} of {}", self.path.display())));
         }
         Ok(found)
     }
 
-    /// A position at or before the batch that contains `offset`, from the index if the batch it names is there.
+    /// A position at or before the batch that contains `offset`, from the index if the batch it names is there; an index
+    /// that does not fit is built anew.
     fn checked_floor(&self, file: &File, offset: i64) -> Result<u64, LogError> {
         let size = self.size();
         let floor = self.lock().offsets.floor(offset);
@@ -223,7 +246,7 @@ impl Segment {
             indexes.enter(header, position, header.size() as u64, REBUILT_INTERVAL_BYTES);
             ControlFlow::Continue(())
         })
-        .map_err(LogError::io(format!("reading {}", self.path.display())))?;
+        .map_err(LogError::io(format_args!("reading {}", self.path.display())))?;
         self.set_indexes(indexes);
         Ok(())
     }
@@ -265,30 +288,25 @@ impl Segment {
         }
     }
 
-    /// What may be sent from `position` on; see [`super::Snapshot::read`].
+    /// What may be sent from `position` on, where a batch of `first_bytes` begins; see [`super::Snapshot::read`].
     pub fn region(
         &self,
         cache: &FileCache,
         position: u64,
+        first_bytes: u64,
         bytes_end: u64,
         bytes_max: u64,
         whole_first: bool,
     ) -> Result<Option<Region>, LogError> {
-        let file = self.file(cache)?;
         let mut length = (bytes_end - position).min(bytes_max);
-        if length < bytes_end - position {
-            let mut bytes = [0u8; HEADER_BYTES];
-            let n = files::read_at(&file, &mut bytes, position)
-                .map_err(LogError::io(format!("reading {}", self.path.display())))?;
-            let first = BatchHeader::read(&bytes[..n]).map_or(0, |h| h.size() as u64).min(bytes_end - position);
-            if first > length {
-                if !whole_first {
-                    return Ok(None);
-                }
-                length = first;
+        let first = first_bytes.min(bytes_end - position);
+        if first > length {
+            if !whole_first {
+                return Ok(None);
             }
+            length = first;
         }
-        Ok(Some(Region { file, position, length: length as usize }))
+        Ok(Some(Region { file: self.file(cache)?, position, length: length as usize }))
     }
 
     /// Walks the headers from `from` on; answers the position after the last whole batch.
@@ -299,13 +317,13 @@ impl Segment {
         step: impl FnMut(u64, &BatchHeader) -> ControlFlow<()>,
     ) -> Result<u64, LogError> {
         let file = self.file(cache)?;
-        scan(&file, from, self.size(), step).map_err(LogError::io(format!("reading {}", self.path.display())))
+        scan(&file, from, self.size(), step).map_err(LogError::io(format_args!("reading {}", self.path.display())))
     }
 
     /// Cuts the file at `size` and forgets the indexes beyond by rebuilding them.
     pub fn truncate(&self, cache: &FileCache, size: u64) -> Result<(), LogError> {
         let file = self.file(cache)?;
-        file.set_len(size).map_err(LogError::io(format!("truncating {}", self.path.display())))?;
+        file.set_len(size).map_err(LogError::io(format_args!("truncating {}", self.path.display())))?;
         self.size.store(size, Ordering::Release);
         Ok(())
     }
@@ -379,7 +397,7 @@ pub fn scan(
     to: u64,
     mut step: impl FnMut(u64, &BatchHeader) -> ControlFlow<()>,
 ) -> std::io::Result<u64> {
-    let mut buffer = vec![0u8; SCAN_BYTES];
+    let mut buffer = [0u8; SCAN_BYTES];
     let (mut buffer_start, mut buffered) = (from, 0usize);
     let mut position = from;
     while position + HEADER_BYTES as u64 <= to {

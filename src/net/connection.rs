@@ -12,7 +12,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -26,6 +26,8 @@ const DURABLE_MAX: usize = 128;
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// Room made for reading when nothing is known of what comes.
 const READ_BYTES: usize = 8 << 10;
+/// Room made at once for a frame that has just begun. It is not touched before bytes arrive.
+const FIRST_ROOM_BYTES_MAX: usize = 256 << 10;
 /// A frame that makes no progress for so long gives way when others wait for its memory.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
@@ -36,6 +38,20 @@ pub struct ConnectionOptions {
     pub frame_bytes_max: usize,
     pub idle_max: Duration,
     pub memory: Arc<RequestMemory>,
+}
+
+/// Reads once into the spare room of `buffer`, which must have some.
+fn poll_read_buf(
+    stream: Pin<&mut TcpStream>,
+    cx: &mut TaskContext<'_>,
+    buffer: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    let mut room = ReadBuf::uninit(buffer.spare_capacity_mut());
+    ready!(stream.poll_read(cx, &mut room))?;
+    let read = room.filled().len();
+    // SAFETY: `poll_read` has filled, and so initialised, the first `read` bytes of the spare room.
+    unsafe { buffer.set_len(buffer.len() + read) };
+    Poll::Ready(Ok(read))
 }
 
 /// Serves until the client leaves, misbehaves, idles too long, or the broker stops.
@@ -216,19 +232,16 @@ impl Connection {
         if !self.make_room(cx)? {
             return Ok(Poll::Pending);
         }
-        match self.stream.poll_read_ready(cx) {
+        // Unlike `try_read`, this takes a short read for the end of what is there and saves the call that would say so.
+        match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
             Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(ready) => ready?,
-        }
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => {
+            Poll::Ready(Ok(0)) => {
                 self.input_ended = true;
                 // Nobody is left to answer later; what is ready goes out.
                 self.answers.retain(|slot| matches!(slot, Slot::Ready(_) | Slot::Waiting { holds_back: false, .. }));
             }
-            Ok(_) => self.last_active = self.context.broker.clock.instant(),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => return Err(e.into()),
+            Poll::Ready(Ok(_)) => self.last_active = self.context.broker.clock.instant(),
+            Poll::Ready(Err(e)) => return Err(e.into()),
         }
         Ok(Poll::Ready(()))
     }
@@ -244,8 +257,8 @@ impl Connection {
         if !self.may_begin() && have >= SMALL_FRAME_BYTES {
             return Ok(false);
         }
-        // As much again as there is: a length alone brings no memory.
-        let more = missing.clamp(READ_BYTES, have.max(SMALL_FRAME_BYTES));
+        // As much again as there is: a length alone brings no memory worth the name.
+        let more = missing.clamp(READ_BYTES, have.max(FIRST_ROOM_BYTES_MAX));
         if have + more > SMALL_FRAME_BYTES && missing > READ_BYTES && !self.grant.grow_to(have + more, cx.waker()) {
             return Ok(false);
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 /// What a batch may grow to when it is opened. A larger one is refused (MESSAGE_TOO_LARGE), however small it came.
-pub const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
+pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {

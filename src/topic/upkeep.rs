@@ -23,7 +23,7 @@ pub enum Task {
     Purge(PathBuf),
     /// A segment was sealed: bring it to the disk.
     Sync(Arc<Partition>),
-    /// The WAL has grown.
+    /// The WAL has begun a new file.
     Checkpoint,
     Stop,
 }
@@ -82,7 +82,10 @@ impl UpkeepQueue {
                         tracing::error!(partition = %partition.dir_name(), %error, "could not sync a sealed segment");
                     }
                 }
-                Ok(Task::Checkpoint) => checkpoint::when_wal_is_large(manager),
+                Ok(Task::Checkpoint) => {
+                    manager.env.wal().prepare_spare();
+                    checkpoint::when_wal_is_large(manager);
+                }
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     checkpoint::write_offset_checkpoints(manager);

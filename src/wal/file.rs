@@ -1,8 +1,10 @@
-//! The files of the journal: `<first LSN, 20 digits>.wal`, preallocated, and one `spare` for the next.
+//! The files of the journal: `<number, 20 digits>.wal`, numbered without gaps, preallocated; the last one may be a spare
+//! that was not begun.
 //!
-//! A file begins with 32 bytes: magic, format version, first LSN, CRC-32C of those. Then records back to back:
-//! length u32 of what follows the CRC, CRC-32C u32 over length and rest, LSN u64, kind u8, payload. Big-endian.
-//! Behind the last record stands whatever the file held before: the LSNs there do not follow.
+//! A file begins with 32 bytes: magic, format version, first LSN, CRC-32C of those. They are written with the first group,
+//! so that beginning a file costs no sync of its own. Then records back to back: length u32 of what follows the CRC,
+//! CRC-32C u32 over length and rest, LSN u64, kind u8, payload. Big-endian. Behind the last record, and in a spare, stands
+//! whatever the file held before: the LSNs there do not follow.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -18,30 +20,44 @@ const VERSION: u32 = 1;
 const HEADER_BYTES: u64 = 32;
 /// Length, CRC, LSN and kind.
 const RECORD_OVERHEAD: usize = 17;
-const SPARE: &str = "spare";
 
 #[derive(Debug)]
 pub struct WalFile {
     path: PathBuf,
     file: Arc<File>,
+    number: u64,
+    /// 0 for a spare.
     first_lsn: u64,
     capacity: u64,
     used: u64,
+    /// Whether the file's name is known to be on the disk.
+    name_synced: bool,
 }
 
 /// A place in a file that was set aside for one group.
 pub struct Writing {
     file: Arc<File>,
     position: u64,
+    /// For the first group of a file: its header.
+    header: Option<[u8; HEADER_BYTES as usize]>,
+    /// The directory, while it must be synced as well.
+    dir: Option<PathBuf>,
 }
 
 impl Writing {
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(header) = &self.header {
+            self.file.write_all_at(header, 0)?;
+        }
         self.file.write_all_at(bytes, self.position)
     }
 
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        match &self.dir {
+            Some(dir) => File::open(dir)?.sync_all(),
+            None => Ok(()),
+        }
     }
 }
 
@@ -49,6 +65,7 @@ pub struct Opened {
     pub files: Vec<WalFile>,
     pub spare: Option<WalFile>,
     pub next_lsn: u64,
+    pub next_number: u64,
 }
 
 /// Adds one record to a group's bytes.
@@ -82,41 +99,35 @@ fn decode_record(bytes: &[u8]) -> Option<(Replayed<'_>, usize)> {
 }
 
 impl WalFile {
-    pub fn create(dir: &Path, first_lsn: u64, capacity: u64) -> io::Result<WalFile> {
-        WalFile::create_spare(dir, capacity)?.begin(dir, first_lsn)
-    }
-
     /// A preallocated file without content.
-    pub fn create_spare(dir: &Path, capacity: u64) -> io::Result<WalFile> {
-        let path = dir.join(SPARE);
+    pub fn create_spare(dir: &Path, number: u64, capacity: u64) -> io::Result<WalFile> {
+        let path = path_of(dir, number);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         if let Err(error) = allocate(&file, capacity) {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        Ok(WalFile { path, file: Arc::new(file), first_lsn: 0, capacity, used: 0 })
+        Ok(WalFile { path, file: Arc::new(file), number, first_lsn: 0, capacity, used: 0, name_synced: false })
     }
 
-    /// Turns a spare file into the next one of the journal.
-    pub fn begin(mut self, dir: &Path, first_lsn: u64) -> io::Result<WalFile> {
-        self.file.write_all_at(&header(first_lsn), 0)?;
-        let path = dir.join(format!("{first_lsn:020}.wal"));
+    /// Turns a file that is no longer needed into a spare.
+    pub fn into_spare(self, dir: &Path, number: u64) -> io::Result<WalFile> {
+        let path = path_of(dir, number);
         std::fs::rename(&self.path, &path)?;
-        // The name must be there before a record in it counts.
-        self.file.sync_all()?;
+        Ok(WalFile { path, number, first_lsn: 0, used: 0, name_synced: false, ..self })
+    }
+
+    /// Brings the name to the disk ahead of the first use.
+    pub fn sync_name(&mut self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()?;
-        self.path = path;
+        self.name_synced = true;
+        Ok(())
+    }
+
+    /// A spare becomes the next file of the journal.
+    pub fn begin(&mut self, first_lsn: u64) {
         self.first_lsn = first_lsn;
         self.used = HEADER_BYTES;
-        Ok(self)
-    }
-
-    pub fn into_spare(mut self, dir: &Path) -> io::Result<WalFile> {
-        let path = dir.join(SPARE);
-        std::fs::rename(&self.path, &path)?;
-        self.path = path;
-        self.used = 0;
-        Ok(self)
     }
 
     pub fn delete(self) {
@@ -127,6 +138,10 @@ impl WalFile {
 
     pub fn first_lsn(&self) -> u64 {
         self.first_lsn
+    }
+
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     pub fn capacity(&self) -> u64 {
@@ -146,11 +161,17 @@ impl WalFile {
         HEADER_BYTES + bytes
     }
 
-    pub fn reserve(&mut self, bytes: u64) -> Writing {
+    pub fn reserve(&mut self, bytes: u64, dir: &Path) -> Writing {
         let position = self.used;
         self.used += bytes;
-        Writing { file: self.file.clone(), position }
+        let dir = (!std::mem::replace(&mut self.name_synced, true)).then(|| dir.to_owned());
+        let header = (position == HEADER_BYTES).then(|| header(self.first_lsn));
+        Writing { file: self.file.clone(), position, header, dir }
     }
+}
+
+fn path_of(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:020}.wal"))
 }
 
 fn header(first_lsn: u64) -> [u8; HEADER_BYTES as usize] {
@@ -181,53 +202,44 @@ pub fn open_all(
     mut replay: impl FnMut(Replayed<'_>) -> Result<(), String>,
 ) -> Result<Opened, WalError> {
     std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
-    let (names, has_spare) = list(dir)?;
-    let after_lsn = after_lsn.unwrap_or(names.first().map_or(0, |first| first - 1));
-    let mut opened = Opened { files: Vec::new(), spare: None, next_lsn: after_lsn + 1 };
-    if has_spare {
-        opened.spare = WalFile::create_spare(dir, super::FILE_BYTES).ok();
-    }
-    let Some(first) = names.first() else { return Ok(opened) };
-    if *first > after_lsn + 1 {
-        return Err(WalError::Corrupt(format!(
-            "{} begins with record {first}, but the metadata snapshot ends at {after_lsn}",
-            dir.display()
-        )));
-    }
-    let mut expected = *first;
-    for (i, first_lsn) in names.iter().enumerate() {
-        let path = dir.join(format!("{first_lsn:020}.wal"));
+    let numbers = list(dir)?;
+    let mut opened = Opened { files: Vec::new(), spare: None, next_lsn: 0, next_number: 1 };
+    let mut expected = None;
+    for (i, number) in numbers.iter().enumerate() {
+        let path = path_of(dir, *number);
         let what = |why: &str| WalError::Corrupt(format!("{}: {why}", path.display()));
+        if i > 0 && numbers[i - 1] + 1 != *number {
+            return Err(what("a file before it is missing"));
+        }
         let bytes = std::fs::read(&path).map_err(|e| failed(&path, e))?;
-        let is_last = i + 1 == names.len();
-        if bytes.get(..HEADER_BYTES as usize) != Some(&header(*first_lsn)[..]) {
-            return Err(what("its header is damaged"));
+        let first_lsn = read_header(&bytes).filter(|lsn| expected.is_none_or(|e| e == *lsn));
+        let mut file = open(&path, *number, bytes.len() as u64).map_err(|e| failed(&path, e))?;
+        let Some(first_lsn) = first_lsn else {
+            check_spare(&bytes, expected, i + 1 == numbers.len()).map_err(what)?;
+            opened.spare = Some(file);
+            break;
+        };
+        if let (None, Some(after)) = (expected, after_lsn)
+            && first_lsn > after + 1
+        {
+            return Err(what(&format!("it begins with record {first_lsn}, but the metadata snapshot ends at {after}")));
         }
-        if *first_lsn != expected {
-            return Err(what(&format!("record {expected} should come here: records before it are missing")));
-        }
-        let mut at = HEADER_BYTES as usize;
-        while let Some((record, size)) = decode_record(&bytes[at..]).filter(|(r, _)| r.lsn == expected) {
-            if record.lsn > after_lsn {
+        file.begin(first_lsn);
+        let mut next = first_lsn;
+        while let Some((record, size)) = decode_record(&bytes[file.used as usize..]).filter(|(r, _)| r.lsn == next) {
+            if after_lsn.is_none_or(|after| record.lsn > after) {
                 replay(record).map_err(|why| what(&why))?;
             }
-            expected += 1;
-            at += size;
+            next += 1;
+            file.used += size as u64;
         }
-        if !is_last && names[i + 1] != expected {
-            return Err(what(&format!("it ends before record {}, and only the last file may end torn", names[i + 1])));
-        }
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| failed(&path, e))?;
-        opened.files.push(WalFile {
-            path,
-            file: Arc::new(file),
-            first_lsn: *first_lsn,
-            capacity: bytes.len() as u64,
-            used: at as u64,
-        });
+        expected = Some(next);
+        opened.files.push(file);
     }
-    opened.next_lsn = expected.max(after_lsn + 1);
-    if expected <= after_lsn {
+    opened.next_number = numbers.last().map_or(1, |n| n + 1);
+    let found = expected.unwrap_or(1);
+    opened.next_lsn = found.max(after_lsn.unwrap_or(0) + 1);
+    if opened.next_lsn > found {
         // The snapshot is ahead of what the last file still shows: begin a new file, so that LSNs stay consecutive.
         for file in opened.files.drain(..) {
             file.delete();
@@ -236,19 +248,41 @@ pub fn open_all(
     Ok(opened)
 }
 
-/// First LSNs of the files in order, and whether there is a spare one.
-fn list(dir: &Path) -> Result<(Vec<u64>, bool), WalError> {
-    let mut names = Vec::new();
-    let mut has_spare = false;
+fn open(path: &Path, number: u64, capacity: u64) -> io::Result<WalFile> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let path = path.to_owned();
+    Ok(WalFile { path, file: Arc::new(file), number, first_lsn: 0, capacity, used: 0, name_synced: true })
+}
+
+fn read_header(bytes: &[u8]) -> Option<u64> {
+    let found = bytes.get(..HEADER_BYTES as usize)?;
+    let first_lsn = u64::from_be_bytes(found[12..20].try_into().ok()?);
+    (found == header(first_lsn)).then_some(first_lsn)
+}
+
+/// A file whose header is not the next one must be the last, and must hold nothing that belongs here.
+fn check_spare(bytes: &[u8], expected: Option<u64>, is_last: bool) -> Result<(), &'static str> {
+    if !is_last {
+        return Err("it ends early, and only the last file may end torn");
+    }
+    let first = bytes.get(HEADER_BYTES as usize..).and_then(decode_record);
+    if let (Some((record, _)), Some(expected)) = (first, expected)
+        && record.lsn == expected
+    {
+        return Err("its header is damaged");
+    }
+    Ok(())
+}
+
+/// The numbers of the files in order.
+fn list(dir: &Path) -> Result<Vec<u64>, WalError> {
+    let mut numbers = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|e| failed(dir, e))? {
         let name = entry.map_err(|e| failed(dir, e))?.file_name();
-        let name = name.to_string_lossy();
-        if name == SPARE {
-            has_spare = true;
-        } else if let Some(lsn) = name.strip_suffix(".wal").and_then(|digits| digits.parse().ok()) {
-            names.push(lsn);
+        if let Some(number) = name.to_string_lossy().strip_suffix(".wal").and_then(|digits| digits.parse().ok()) {
+            numbers.push(number);
         }
     }
-    names.sort_unstable();
-    Ok((names, has_spare))
+    numbers.sort_unstable();
+    Ok(numbers)
 }

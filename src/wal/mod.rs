@@ -19,10 +19,12 @@ use tokio::sync::Notify;
 
 use file::WalFile;
 
-/// Bytes of one WAL file; two of them are there from the start.
-pub const FILE_BYTES: u64 = 4 << 20;
+/// Bytes of the first WAL file.
+pub const FIRST_FILE_BYTES: u64 = 4 << 20;
+/// Bytes of those that follow.
+pub const FILE_BYTES: u64 = 8 << 20;
 /// What batches leave free in the last file when there is no room for another: metadata changes still fit then.
-const METADATA_RESERVE_BYTES: u64 = FILE_BYTES / 2;
+const METADATA_RESERVE_BYTES: u64 = FIRST_FILE_BYTES / 2;
 
 /// What a record is, for whoever replays it.
 pub type Kind = u8;
@@ -77,6 +79,8 @@ pub(crate) struct Shared {
     dir: PathBuf,
     state: Mutex<State>,
     work: Condvar,
+    /// Signalled when nobody makes a spare file any more.
+    prepared: Condvar,
     /// Set when there is no spare file and little room: batches must wait for space.
     low_space: AtomicBool,
     syncs: AtomicU64,
@@ -85,9 +89,12 @@ pub(crate) struct Shared {
 
 struct State {
     next_lsn: u64,
+    next_number: u64,
     building: Group,
     files: Vec<WalFile>,
     spare: Option<WalFile>,
+    /// Somebody is making the spare file, whose number is `next_number`.
+    preparing: bool,
     failed: Option<String>,
     closing: bool,
     writer: Option<JoinHandle<()>>,
@@ -166,27 +173,33 @@ impl Wal {
         observer: Box<dyn Observer>,
     ) -> Result<Wal, WalError> {
         let opened = file::open_all(dir, after_lsn, replay)?;
-        let mut files = opened.files;
-        if files.is_empty() {
-            files.push(WalFile::create(dir, opened.next_lsn, FILE_BYTES).map_err(|e| failed(dir, e))?);
-        }
+        let files = opened.files;
+        let mut next_number = opened.next_number;
         let spare = match opened.spare {
             Some(spare) => Some(spare),
-            None => WalFile::create_spare(dir, FILE_BYTES).ok(),
+            None if files.is_empty() => {
+                let first = WalFile::create_spare(dir, next_number, FIRST_FILE_BYTES).map_err(|e| failed(dir, e))?;
+                next_number += 1;
+                Some(first)
+            }
+            None => None,
         };
         let low_space = spare.is_none() && files.last().is_some_and(|f| f.room() < METADATA_RESERVE_BYTES);
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             state: Mutex::new(State {
                 next_lsn: opened.next_lsn,
+                next_number,
                 building: Group::default(),
                 files,
                 spare,
+                preparing: false,
                 failed: None,
                 closing: false,
                 writer: None,
             }),
             work: Condvar::new(),
+            prepared: Condvar::new(),
             low_space: AtomicBool::new(low_space),
             syncs: AtomicU64::new(0),
             observer,
@@ -238,15 +251,34 @@ impl Wal {
         if !shared.low_space.load(Ordering::Relaxed) {
             return true;
         }
+        self.prepare_spare();
+        !shared.low_space.load(Ordering::Relaxed)
+    }
+
+    /// Makes the next file ready, if it is not: then beginning it costs no time. Errors show when it is needed.
+    pub fn prepare_spare(&self) {
+        let Some(shared) = &self.shared else { return };
+        let number = {
+            let mut state = shared.lock();
+            if state.spare.is_some() || state.preparing {
+                return;
+            }
+            state.preparing = true;
+            state.next_number
+        };
+        let spare = WalFile::create_spare(&shared.dir, number, FILE_BYTES)
+            .and_then(|mut spare| spare.sync_name(&shared.dir).map(|()| spare));
         let mut state = shared.lock();
-        if state.spare.is_none() {
-            state.spare = WalFile::create_spare(&shared.dir, FILE_BYTES).ok();
+        state.preparing = false;
+        shared.prepared.notify_all();
+        match spare {
+            Ok(spare) => {
+                state.next_number += 1;
+                state.spare = Some(spare);
+                shared.low_space.store(false, Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!(%error, "no further file for the write-ahead log can be made ready"),
         }
-        let found = state.spare.is_some();
-        if found {
-            shared.low_space.store(false, Ordering::Relaxed);
-        }
-        found
     }
 
     /// The LSN of the last record appended so far; 0 if there is none.
@@ -270,9 +302,11 @@ impl Wal {
         let mut state = shared.lock();
         while state.files.len() > 1 && state.files[1].first_lsn() <= lsn + 1 {
             let old = state.files.remove(0);
-            if state.spare.is_none() && old.capacity() == FILE_BYTES {
-                state.spare = old.into_spare(&shared.dir).ok();
+            if state.spare.is_none() && !state.preparing && old.capacity() == FILE_BYTES {
+                let number = state.next_number;
+                state.spare = old.into_spare(&shared.dir, number).ok();
                 if state.spare.is_some() {
+                    state.next_number += 1;
                     shared.low_space.store(false, Ordering::Relaxed);
                 }
             } else {

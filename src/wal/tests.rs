@@ -10,7 +10,9 @@ impl Observer for Quiet {
     fn rolled(&self) {}
 }
 
-fn open(dir: &Path, after_lsn: u64) -> Result<(Wal, Vec<(u64, Vec<u8>)>), WalError> {
+type Seen = Vec<(u64, Vec<u8>)>;
+
+fn open(dir: &Path, after_lsn: u64) -> Result<(Wal, Seen), WalError> {
     let mut seen = Vec::new();
     let wal = Wal::open(
         dir,
@@ -80,17 +82,17 @@ fn files_are_recycled_after_a_release_and_their_old_records_never_come_back() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (wal, _) = open(dir.path(), 0).expect("open");
     let payload = vec![1u8; 1 << 20];
-    for _ in 0..10 {
+    for _ in 0..30 {
         wal.append(1, &[&payload], None).expect("append").wait().expect("commit");
     }
-    wal.release(10);
+    wal.release(30);
     assert!(wal.live_bytes() <= FILE_BYTES);
     for _ in 0..4 {
         wal.append(1, &[b"small"], None).expect("append").wait().expect("commit");
     }
     wal.close();
-    let (wal, seen) = open(dir.path(), 10).expect("open");
-    assert_eq!(seen.iter().map(|s| s.0).collect::<Vec<_>>(), [11, 12, 13, 14]);
+    let (wal, seen) = open(dir.path(), 30).expect("open");
+    assert_eq!(seen.iter().map(|s| s.0).collect::<Vec<_>>(), [31, 32, 33, 34]);
     wal.close();
     let on_disk: u64 = std::fs::read_dir(dir.path())
         .expect("list")
@@ -104,19 +106,48 @@ fn a_hole_in_the_journal_is_refused() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let (wal, _) = open(dir.path(), 0).expect("open");
     let payload = vec![1u8; 1 << 20];
-    for _ in 0..8 {
+    for _ in 0..20 {
         wal.append(1, &[&payload], None).expect("append").wait().expect("commit");
     }
     wal.close();
-    let first = dir.path().join(format!("{:020}.wal", 1));
-    let mut bytes = std::fs::read(&first).expect("read");
-    bytes[2 << 20] ^= 1;
-    std::fs::write(&first, &bytes).expect("write");
-    let error = open(dir.path(), 0).map(|_| ()).expect_err("torn in the middle");
-    assert!(error.to_string().contains("only the last file may end torn"), "{error}");
-    std::fs::remove_file(&first).expect("remove");
-    let error = open(dir.path(), 0).map(|_| ()).expect_err("records missing");
-    assert!(error.to_string().contains("metadata snapshot ends at 0"), "{error}");
+    let file = |n: u64| dir.path().join(format!("{n:020}.wal"));
+    let expect_error = |what: &str| {
+        let error = open(dir.path(), 0).map(|_| ()).expect_err(what);
+        assert!(error.to_string().contains(what), "{error}");
+    };
+    let whole = std::fs::read(file(1)).expect("read");
+    let mut torn = whole.clone();
+    torn[2 << 20] ^= 1;
+    std::fs::write(file(1), &torn).expect("write");
+    expect_error("only the last file may end torn");
+    let mut headless = whole.clone();
+    headless[15] ^= 1;
+    std::fs::write(file(1), &headless).expect("write");
+    expect_error("only the last file may end torn");
+    std::fs::remove_file(file(1)).expect("remove");
+    expect_error("metadata snapshot ends at 0");
+    std::fs::write(file(1), &whole).expect("write");
+    std::fs::remove_file(file(2)).expect("remove");
+    expect_error("a file before it is missing");
+}
+
+#[test]
+fn a_spare_from_before_a_crash_is_used() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (wal, _) = open(dir.path(), 0).expect("open");
+    wal.append(1, &[b"first"], None).expect("append").wait().expect("commit");
+    wal.prepare_spare();
+    wal.close();
+    let (wal, seen) = open(dir.path(), 0).expect("open");
+    assert_eq!(seen.len(), 1);
+    let payload = vec![1u8; 1 << 20];
+    for _ in 0..5 {
+        wal.append(1, &[&payload], None).expect("append").wait().expect("commit");
+    }
+    wal.close();
+    assert_eq!(open(dir.path(), 0).expect("open").1.len(), 6);
+    assert!(dir.path().join(format!("{:020}.wal", 2)).exists());
+    assert!(!dir.path().join(format!("{:020}.wal", 3)).exists());
 }
 
 #[test] // one sync for what came while the one before it ran

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::file::WalFile;
-use super::{FILE_BYTES, Group, METADATA_RESERVE_BYTES, Shared, State, WalError, is_out_of_space};
+use super::{FILE_BYTES, Group, METADATA_RESERVE_BYTES, Shared, WalError, is_out_of_space};
 
 pub(super) fn run(shared: &Shared) {
     let mut spare_bytes = Vec::new();
@@ -39,15 +39,11 @@ pub(super) fn run(shared: &Shared) {
 }
 
 fn commit(shared: &Shared, group: &Group) -> Result<(), WalError> {
-    let mut rolled = false;
-    let file = {
+    let rolled = begin_file_for(shared, group)?;
+    let writing = {
         let mut state = shared.lock();
-        if state.files.last().is_none_or(|f| f.room() < group.bytes.len() as u64) {
-            roll(shared, &mut state, group)?;
-            rolled = true;
-        }
-        let file = state.files.last_mut().expect("rolled");
-        let writing = file.reserve(group.bytes.len() as u64);
+        let file = state.files.last_mut().expect("begun");
+        let writing = file.reserve(group.bytes.len() as u64, &shared.dir);
         let room = file.room();
         shared.low_space.store(state.spare.is_none() && room < METADATA_RESERVE_BYTES, Ordering::Relaxed);
         writing
@@ -56,28 +52,53 @@ fn commit(shared: &Shared, group: &Group) -> Result<(), WalError> {
         shared.observer.rolled();
     }
     let error = |e: std::io::Error| WalError::Failed(e.to_string());
-    file.write(&group.bytes).map_err(error)?;
-    file.sync().map_err(error)?;
+    writing.write(&group.bytes).map_err(error)?;
+    writing.sync().map_err(error)?;
     shared.syncs.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
-/// Begins the next file: the spare one if it is large enough. A full disk fails this group only.
-fn roll(shared: &Shared, state: &mut State, group: &Group) -> Result<(), WalError> {
+/// Begins the next file if the group does not fit into the last one: the spare if it is large enough. Answers whether it
+/// did. A full disk fails this group only. No file is made under the lock: whoever appends would wait for it.
+fn begin_file_for(shared: &Shared, group: &Group) -> Result<bool, WalError> {
+    let needed = WalFile::bytes_for(group.bytes.len() as u64);
+    let (too_small, number) = {
+        let mut state = shared.lock();
+        while state.preparing {
+            state = shared.prepared.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.files.last().is_some_and(|f| f.room() >= group.bytes.len() as u64) {
+            return Ok(false);
+        }
+        match state.spare.take() {
+            Some(mut spare) if spare.capacity() >= needed => {
+                spare.begin(group.first_lsn);
+                state.files.push(spare);
+                return Ok(true);
+            }
+            spare => {
+                // Numbers have no gaps: a spare that is too small gives its own to the larger file.
+                let number = spare.as_ref().map_or(state.next_number, WalFile::number);
+                state.next_number = number + 1;
+                (spare, number)
+            }
+        }
+    };
+    drop(too_small);
     let error = |e: std::io::Error| {
         if is_out_of_space(&e) { WalError::NoSpace } else { WalError::Failed(e.to_string()) }
     };
-    let needed = WalFile::bytes_for(group.bytes.len() as u64);
-    let file = match state.spare.take() {
-        Some(spare) if spare.capacity() >= needed => spare.begin(&shared.dir, group.first_lsn).map_err(error)?,
-        spare => {
-            state.spare = spare;
-            WalFile::create(&shared.dir, group.first_lsn, needed.max(FILE_BYTES)).map_err(error)?
+    let made = WalFile::create_spare(&shared.dir, number, needed.max(FILE_BYTES));
+    let mut state = shared.lock();
+    match made {
+        Ok(mut file) => {
+            file.begin(group.first_lsn);
+            state.files.push(file);
+            Ok(true)
         }
-    };
-    state.files.push(file);
-    if state.spare.is_none() {
-        state.spare = WalFile::create_spare(&shared.dir, FILE_BYTES).ok();
+        Err(e) => {
+            state.next_number = number;
+            Err(error(e))
+        }
     }
-    Ok(())
 }
