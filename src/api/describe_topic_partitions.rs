@@ -100,6 +100,8 @@ fn partitions(topic: &Topic, node_id: i32, first: usize, max: usize) -> Vec<Desc
             out.leader_epoch = p.leader_epoch();
             out.replica_nodes = vec![me];
             out.isr_nodes = vec![me];
+            out.eligible_leader_replicas = Some(Vec::new());
+            out.last_known_elr = Some(Vec::new());
             if p.offline_reason().is_some() {
                 out.offline_replicas = vec![me];
             }

@@ -4,10 +4,10 @@
 
 use std::process::ExitCode;
 
-use conformance::server::{Kind, kafka};
+use conformance::server::{Kind, kafka, ottla};
 use conformance::{accepted, apis, compare, golden, run, scenarios, walk};
 
-const USAGE: &str = "conformance record [NAME…]       play to Apache Kafka and write golden/
+const USAGE: &str = "conformance record [AREA…]       play to Apache Kafka and write golden/
 conformance live [NAME…]         play to Apache Kafka and to Ottla, and print what differs
 conformance compare [NAME…]      play to Ottla and compare with golden/
 conformance walk [--seed S] [--walks N] [--steps M] [--restarts]
@@ -16,7 +16,13 @@ conformance table                API × version × steps of golden/
 conformance accepted             the accepted differences as docs/compatibility.md has them
 --ours kafka plays a second Apache Kafka in Ottla's place";
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
+    if std::env::var_os(ottla::SERVE).is_some() {
+        return ::ottla::cli::main();
+    }
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     if words.is_empty() {
         eprintln!("{USAGE}");
@@ -45,6 +51,8 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
     }
     match command {
         "record" => {
+            // A golden file is written whole, so an area is recorded whole.
+            let words: Vec<String> = words.iter().map(|word| golden::area(word).to_string() + "/").collect();
             let chosen = scenarios::chosen(&words);
             let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?;
             let mut whole = true;

@@ -63,7 +63,7 @@ impl Profile {
             Profile::Tight => &[
                 ("socket.request.max.bytes", "100000"),
                 ("fetch.max.bytes", "20000"),
-                ("max.incremental.fetch.session.cache.slots", "2"),
+                ("max.incremental.fetch.session.cache.slots", "0"),
                 ("connections.max.idle.ms", "3000"),
                 ("max.request.partition.size.limit", "5"),
                 ("log.message.timestamp.before.max.ms", "86400000"),

@@ -31,6 +31,31 @@ fn every_scenario_is_recorded() {
     assert!(missing.is_empty(), "versions that no recorded step plays: {}", missing.join(", "));
 }
 
+/// The comparison itself: one error code changed, one field left at its default, one wake-up missed, one step not reached.
+#[test]
+fn a_changed_answer_is_a_difference() {
+    let kafka = golden::read().expect("golden files can be read");
+    let mut ours = kafka.clone();
+    assert!(compare::compare(&kafka, &ours).unexplained.is_empty(), "the same answers differ in nothing");
+    let mut change = |scenario: &str, step: usize, path: &str, value: serde_json::Value| {
+        let answer = &mut ours.get_mut(scenario).expect("a scenario of this name")[step]["answer"];
+        *answer.pointer_mut(path).expect("a field at this path") = value;
+    };
+    change("produce/acks", 2, "/responses/0/partition_responses/0/error_code", 42.into());
+    change("metadata/every-version", 0, "/brokers/0/node_id", 0.into());
+    change("fetch/wakes-on-append", 1, "", "unanswered".into());
+    ours.get_mut("list-offsets/by-time").and_then(|steps| steps.as_array_mut()).expect("steps").pop();
+    let found = compare::compare(&kafka, &ours).unexplained;
+    let places: Vec<(&str, &str)> = found.iter().map(|d| (d.scenario.as_str(), d.path.as_str())).collect();
+    let expected = [
+        ("fetch/wakes-on-append", ""),
+        ("list-offsets/by-time", ""),
+        ("metadata/every-version", "brokers[0].node_id"),
+        ("produce/acks", "responses[produce-acks-a].partition_responses[0].error_code"),
+    ];
+    assert_eq!(places, expected);
+}
+
 #[test]
 fn the_documentation_has_the_accepted_differences() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
