@@ -38,7 +38,8 @@ fn step_tree(step: &Step) -> Tree {
     ])
 }
 
-fn area(scenario: &str) -> &str {
+/// The part of the golden files that a scenario is in.
+pub fn area(scenario: &str) -> &str {
     scenario.split('/').next().unwrap_or(scenario)
 }
 

@@ -45,7 +45,10 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
     }
     match command {
         "record" => {
-            let chosen = scenarios::chosen(&words);
+            // A file is written anew as a whole: all scenarios of an area are played where one is asked for.
+            let areas: Vec<&str> = scenarios::chosen(&words).iter().map(|s| golden::area(s.name)).collect();
+            let chosen: Vec<_> =
+                scenarios::all().into_iter().filter(|s| areas.contains(&golden::area(s.name))).collect();
             let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?;
             let mut whole = true;
             for (name, transcript) in &transcripts {
