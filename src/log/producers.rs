@@ -12,7 +12,7 @@ use crate::record::batch::sequence_plus;
 
 /// Batches of one producer that are remembered: the most that a client has in flight.
 const BATCHES_MAX: usize = 5;
-/// The epoch of a batch that claims none: any sequence may follow it under another epoch.
+/// The epoch of a batch that claims none: any sequence may follow it.
 const NO_EPOCH: i16 = -1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +88,11 @@ impl Producers {
                 header.producer_epoch, producer.epoch
             )));
         }
+        if producer.epoch == NO_EPOCH {
+            return Ok(None);
+        }
         if header.producer_epoch > producer.epoch {
-            if header.base_sequence != 0 && producer.epoch != NO_EPOCH {
+            if header.base_sequence != 0 {
                 return Err(AppendError::OutOfOrderSequence(format!(
                     "Invalid sequence number for new epoch of producer {id} at offset {end} in partition {partition}: {} (request epoch), {} (seq. number), {} (current producer epoch)",
                     header.producer_epoch, header.base_sequence, producer.epoch

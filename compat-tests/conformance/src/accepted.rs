@@ -122,6 +122,13 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "it is most of the work of a Produce; checksum and header are checked, consumers decompress in any case",
     },
     Accepted {
+        id: "compressors",
+        places: &[at("walk", "*describe log dirs, batches were compressed by the broker", "*.partition_size")],
+        kafka: "a topic's `compression.type` makes of a batch what Java's compressors make of it",
+        ours: "other compressors make other bytes, of another size, with the same records in them",
+        reason: "no two versions of a compressor agree",
+    },
+    Accepted {
         id: "deleted-timestamps",
         places: &[
             at("delete-records/bounds", "*the largest timestamp of nothing", "topics*"),

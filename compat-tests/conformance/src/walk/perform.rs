@@ -16,6 +16,7 @@ use crate::play::{Done, Play, Topic, topic_name};
 use crate::scenarios::requests::*;
 
 const LARGEST_TIMESTAMP: i64 = -3;
+const COMPRESSING: (&str, &str) = ("compression.type", "gzip");
 /// Producer ids of a walk: its own, so that walks do not meet.
 const PRODUCERS_FROM: i64 = 9_000_000;
 
@@ -27,10 +28,13 @@ pub struct Walker {
     created: i64,
     /// Topics of which a partition was deleted up to its end. Kafka keeps the file that holds those records for a while.
     emptied: BTreeSet<u8>,
+    /// A topic may have had batches compressed by the broker: no two compressors make the same of them.
+    compressed: bool,
 }
 
-/// Ends the label of a step that may show what is left in such a file.
+/// End the label of a step that may show what is left in such a file, or its size.
 const AFTER_EMPTIED: &str = ", records were deleted up to the end";
+const AFTER_COMPRESSED: &str = ", batches were compressed by the broker";
 
 struct Session {
     id: i32,
@@ -121,6 +125,7 @@ impl Walker {
         play.names.uuid(id, format!("<id {}>", self.created));
         self.ids.insert(index, id);
         self.emptied.remove(&index);
+        self.compressed |= config == Some(COMPRESSING);
         Ok(())
     }
 
@@ -131,6 +136,7 @@ impl Walker {
         let value = (operation != DELETE).then_some(value);
         let answer = play.ask("alter", 1, change(TOPIC, &topic, &[(key, operation, value)]))?;
         if answer.responses[0].error_code == 0 {
+            self.compressed |= value.is_some_and(|value| (key, value) == COMPRESSING);
             let end = std::time::Instant::now() + std::time::Duration::from_millis(1500);
             let expected = if operation == SET { value } else { None };
             while std::time::Instant::now() < end && play.target().settles_late {
@@ -235,7 +241,11 @@ impl Walker {
                 play.ask("describe producers", 0, DescribeProducersRequest::default().with_topics(vec![of]))?;
             }
             Op::DescribeLogDirs => {
-                let label = if self.emptied.is_empty() { "" } else { AFTER_EMPTIED };
+                let label = match (self.compressed, self.emptied.is_empty()) {
+                    (true, _) => AFTER_COMPRESSED,
+                    (false, false) => AFTER_EMPTIED,
+                    (false, true) => "",
+                };
                 play.ask(&format!("describe log dirs{label}"), 4, DescribeLogDirsRequest::default().with_topics(None))?;
             }
             Op::EpochEnd { topic, partition, epoch } => {

@@ -71,6 +71,8 @@ fn without_epoch(play: &mut Play) -> Done {
     for (topic, id) in [(&plain, 4_300_001), (&gzip, 4_300_002)] {
         for (label, producer, epoch, sequence) in [
             ("epoch -1", id, -1, 0),
+            ("a duplicate without an epoch", id, -1, 0),
+            ("another sequence without an epoch", id, -1, 7),
             ("epoch 0, not from 0", id, 0, 5),
             ("and on", id, 0, 6),
             ("epoch 1, not from 0", id, 1, 5),
