@@ -42,6 +42,8 @@ pub fn wide(bench: &Bench) -> Result<Vec<Row>> {
     sleep(SETTLE);
     rows.push(per_partition("resident, each written", partition_bytes(&server)?));
     server.restart()?;
+    let stopped_ms = server.stopped_in.as_secs_f64() * 1e3;
+    rows.push(Row::alone("clean stop, all 10,000 written", "ms", stopped_ms, Target::None));
     rows.push(start_row("start, all 10,000 written", &server));
     sleep(SETTLE);
     rows.push(per_partition("resident, each written, restarted", partition_bytes(&server)?));
