@@ -1,5 +1,6 @@
 //! Playing a scenario against one broker: requests on named connections, answers normalised into a transcript.
 
+mod groups;
 mod parked;
 mod setup;
 
