@@ -9,7 +9,8 @@ use ottla::api::{APIS, Api};
 const BEGIN: &str = "<!-- APIs: generated -->\n";
 const END: &str = "<!-- end of APIs -->";
 
-const GROUPS: &str = "consumer groups are not served yet";
+const GROUPS: &str = "the consumer protocol of KIP-848 is not served yet";
+const TOPIC_IDS: &str = "10 names topics by id, and our codec lacks it";
 const TRANSACTIONS: &str = "transactions are not served yet";
 const SECURITY: &str = "SASL, ACLs and delegation tokens are not served yet";
 const QUOTAS: &str = "quotas are not served yet";
@@ -24,15 +25,15 @@ const KAFKA: &[(i16, &str, (i16, i16), &str)] = &[
     (1, "Fetch", (4, 18), ""),
     (2, "ListOffsets", (1, 11), "11 only adds -6, for tiered storage, and our codec lacks it"),
     (3, "Metadata", (0, 13), ""),
-    (8, "OffsetCommit", (2, 10), GROUPS),
-    (9, "OffsetFetch", (1, 10), GROUPS),
+    (8, "OffsetCommit", (2, 10), TOPIC_IDS),
+    (9, "OffsetFetch", (1, 10), TOPIC_IDS),
     (10, "FindCoordinator", (0, 6), ""),
-    (11, "JoinGroup", (0, 9), GROUPS),
-    (12, "Heartbeat", (0, 4), GROUPS),
-    (13, "LeaveGroup", (0, 5), GROUPS),
-    (14, "SyncGroup", (0, 5), GROUPS),
-    (15, "DescribeGroups", (0, 6), GROUPS),
-    (16, "ListGroups", (0, 5), GROUPS),
+    (11, "JoinGroup", (0, 9), ""),
+    (12, "Heartbeat", (0, 4), ""),
+    (13, "LeaveGroup", (0, 5), ""),
+    (14, "SyncGroup", (0, 5), ""),
+    (15, "DescribeGroups", (0, 6), ""),
+    (16, "ListGroups", (0, 5), ""),
     (17, "SaslHandshake", (0, 1), SECURITY),
     (18, "ApiVersions", (0, 4), ""),
     (19, "CreateTopics", (2, 7), ""),
@@ -58,12 +59,12 @@ const KAFKA: &[(i16, &str, (i16, i16), &str)] = &[
     (39, "RenewDelegationToken", (1, 2), SECURITY),
     (40, "ExpireDelegationToken", (1, 2), SECURITY),
     (41, "DescribeDelegationToken", (1, 3), SECURITY),
-    (42, "DeleteGroups", (0, 2), GROUPS),
+    (42, "DeleteGroups", (0, 2), ""),
     (43, "ElectLeaders", (0, 2), ""),
     (44, "IncrementalAlterConfigs", (0, 1), ""),
     (45, "AlterPartitionReassignments", (0, 1), ""),
     (46, "ListPartitionReassignments", (0, 0), ""),
-    (47, "OffsetDelete", (0, 0), GROUPS),
+    (47, "OffsetDelete", (0, 0), ""),
     (48, "DescribeClientQuotas", (0, 1), QUOTAS),
     (49, "AlterClientQuotas", (0, 1), QUOTAS),
     (50, "DescribeUserScramCredentials", (0, 0), SECURITY),

@@ -1,8 +1,8 @@
 //! FindCoordinator (key 10), versions 0–6.
 //!
-//! Behaviour: this node coordinates everything. Groups and transactions themselves are not served yet
-//! (docs/compatibility.md), so no internal topic is created here so far, and the answer never is
-//! COORDINATOR_NOT_AVAILABLE.
+//! Behaviour: this node coordinates everything; the first to ask for a group makes `__consumer_offsets`, and is answered
+//! once it is there, where Kafka says COORDINATOR_NOT_AVAILABLE meanwhile. Transactions are not served yet
+//! (docs/compatibility.md).
 //! Version notes: v1 key type, v3 flexible, v4 several keys, v6 share groups (INVALID_REQUEST for a malformed key).
 
 use bytes::Bytes;
@@ -11,8 +11,9 @@ use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinator
 use kafka_protocol::protocol::StrBytes;
 
 use super::errors::{Error, INVALID_REQUEST_TEXT};
-use super::{Api, BadRequest, Reply, Request};
+use super::{Api, BadRequest, Context, Frame, Reply, Request, Responder};
 use crate::base::TopicId;
+use crate::coordinator::OFFSETS_TOPIC;
 
 pub const API: Api =
     Api { key: 10, name: "FindCoordinator", versions: (0, 6), advertised_from: 0, flexible_from: 3, handle };
@@ -23,9 +24,24 @@ const SHARE: i8 = 2;
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: FindCoordinatorRequest = request.decode(body)?;
-    let version = request.version;
-    let (host, port) = request.context.advertised();
-    let node_id = BrokerId(request.broker().node_id);
+    let broker = request.broker();
+    if asked.key_type != GROUP || broker.topics.topic(OFFSETS_TOPIC).is_some() {
+        return Ok(Reply::Now(answer(&request.context, request.responder, asked)));
+    }
+    // The first to ask for a group makes the internal topic.
+    let (context, responder) = (request.context.clone(), request.responder);
+    Ok(Reply::Later(Box::pin(async move {
+        if let Err(error) = context.broker.groups.ensure_topic().await {
+            tracing::error!(%error, "the internal topic of groups could not be created");
+        }
+        answer(&context, responder, asked)
+    })))
+}
+
+fn answer(context: &Context, responder: Responder, asked: FindCoordinatorRequest) -> Frame {
+    let version = responder.version;
+    let (host, port) = context.advertised();
+    let node_id = BrokerId(context.broker.node_id);
     let mut response = FindCoordinatorResponse::default();
     if version >= 4 {
         response.coordinators = asked
@@ -51,7 +67,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 out
             })
             .collect();
-        return Ok(Reply::Now(request.responder.frame(&response)));
+        return responder.frame(&response);
     }
     let message = match check(version, asked.key_type, &asked.key) {
         Ok(()) => {
@@ -70,7 +86,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     if version >= 1 {
         response.error_message = Some(StrBytes::from_static_str(message));
     }
-    Ok(Reply::Now(request.responder.frame(&response)))
+    responder.frame(&response)
 }
 
 /// Refuses a key with the message that Kafka has for it from v4 on: INVALID_REQUEST.

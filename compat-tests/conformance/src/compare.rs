@@ -95,25 +95,33 @@ fn walk(path: &str, kafka: &Value, ours: &Value, add: &mut impl FnMut(&str, &Val
     }
 }
 
-/// Named elements are compared by name, so that one that is missing does not shift all others.
+/// Named elements are compared by name, so that one that is missing does not shift all others, and then by their order.
 fn walk_list(path: &str, theirs: &[Value], mine: &[Value], add: &mut impl FnMut(&str, &Value, &Value)) {
-    let name = |value: &Value| value.get("name").and_then(Value::as_str).map(String::from);
-    let names = |list: &[Value]| list.iter().map(name).collect::<Option<Vec<String>>>();
-    if theirs.len() > 3
-        && let (Some(their_names), Some(my_names)) = (names(theirs), names(mine))
-    {
-        let all: BTreeSet<&String> = their_names.iter().chain(&my_names).collect();
-        for name in all {
-            let find = |list: &[String]| list.iter().position(|n| n == name);
-            let theirs = find(&their_names).map_or(&ABSENT, |i| &theirs[i]);
-            let mine = find(&my_names).map_or(&ABSENT, |i| &mine[i]);
-            walk(&format!("{path}[{name}]"), theirs, mine, add);
+    let (Some(their_names), Some(my_names)) = (names(theirs), names(mine)) else {
+        for i in 0..theirs.len().max(mine.len()) {
+            walk(&format!("{path}[{i}]"), theirs.get(i).unwrap_or(&ABSENT), mine.get(i).unwrap_or(&ABSENT), add);
         }
         return;
+    };
+    let all: BTreeSet<&str> = their_names.iter().chain(&my_names).copied().collect();
+    for name in &all {
+        let find = |list: &[&str]| list.iter().position(|n| n == name);
+        let theirs = find(&their_names).map_or(&ABSENT, |i| &theirs[i]);
+        let mine = find(&my_names).map_or(&ABSENT, |i| &mine[i]);
+        walk(&format!("{path}[{name}]"), theirs, mine, add);
     }
-    for i in 0..theirs.len().max(mine.len()) {
-        walk(&format!("{path}[{i}]"), theirs.get(i).unwrap_or(&ABSENT), mine.get(i).unwrap_or(&ABSENT), add);
+    if their_names.len() == all.len() && my_names.len() == all.len() && their_names != my_names {
+        add(&format!("{path} (order)"), &Value::from(their_names), &Value::from(my_names));
     }
+}
+
+/// The names of a list's elements, where all of them have one and no two the same.
+fn names(list: &[Value]) -> Option<Vec<&str>> {
+    let names = list
+        .iter()
+        .map(|value| value.get("name")?.as_str().filter(|n| !n.is_empty()))
+        .collect::<Option<Vec<&str>>>()?;
+    (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
 }
 
 /// JSON null is a value of the protocol; this one says that there is no such field or element.

@@ -4,10 +4,10 @@
 
 use std::process::ExitCode;
 
-use conformance::server::{Kind, kafka};
+use conformance::server::{Kind, kafka, ottla};
 use conformance::{accepted, apis, compare, golden, run, scenarios, walk};
 
-const USAGE: &str = "conformance record [NAME…]       play to Apache Kafka and write golden/
+const USAGE: &str = "conformance record [AREA…]       play to Apache Kafka and write golden/
 conformance live [NAME…]         play to Apache Kafka and to Ottla, and print what differs
 conformance compare [NAME…]      play to Ottla and compare with golden/
 conformance walk [--seed S] [--walks N] [--steps M] [--restarts]
@@ -16,7 +16,13 @@ conformance table                API × version × steps of golden/
 conformance accepted             the accepted differences as docs/compatibility.md has them
 --ours kafka plays a second Apache Kafka in Ottla's place";
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
+    if std::env::var_os(ottla::SERVE).is_some() {
+        return ::ottla::cli::main();
+    }
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     if words.is_empty() {
         eprintln!("{USAGE}");
@@ -45,11 +51,10 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
     }
     match command {
         "record" => {
-            // A file is written anew as a whole: all scenarios of an area are played where one is asked for.
-            let areas: Vec<&str> = scenarios::chosen(&words).iter().map(|s| golden::area(s.name)).collect();
-            let chosen: Vec<_> =
-                scenarios::all().into_iter().filter(|s| areas.contains(&golden::area(s.name))).collect();
-            let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?;
+            // A golden file is written whole, so an area is recorded whole.
+            let words: Vec<String> = words.iter().map(|word| golden::area(word).to_string() + "/").collect();
+            let chosen = scenarios::chosen(&words);
+            let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?.transcripts;
             let mut whole = true;
             for (name, transcript) in &transcripts {
                 if let Some(why) = &transcript.stopped {
@@ -58,7 +63,7 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
                 }
             }
             golden::write(&transcripts, words.is_empty()).map_err(text)?;
-            println!("{}", apis::table(&run::count(&transcripts)).0);
+            println!("{}", apis::table(&run::count(&transcripts), &apis::known()).0);
             println!(
                 "{} scenarios, {} steps",
                 transcripts.len(),
@@ -73,18 +78,21 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
                 let mine = run::play_all(ours, &chosen);
                 (theirs.join().expect("playing does not panic"), mine)
             });
-            let (theirs, mine) = (theirs.map_err(text)?, mine.map_err(text)?);
-            let report = compare::compare(&golden::values(&theirs), &golden::values(&mine));
-            println!("{}", compare::render(&report, &apis::table(&run::count(&theirs)).0));
+            let (mut theirs, mine) = (theirs.map_err(text)?.transcripts, mine.map_err(text)?);
+            theirs.retain(|name, _| !mine.skipped.contains_key(name.as_str()));
+            let report = compare::compare(&golden::values(&theirs), &golden::values(&mine.transcripts));
+            println!("{}", compare::render(&report, &apis::table(&run::count(&theirs), &mine.apis).0));
+            print!("{}", mine.skipped_in_words());
             Ok(report.unexplained.is_empty())
         }
         "compare" => {
             let chosen = scenarios::chosen(&words);
             let mut kept = golden::read().map_err(text)?;
-            kept.retain(|name, _| chosen.iter().any(|s| s.name == name));
             let mine = run::play_all(ours, &chosen).map_err(text)?;
-            let report = compare::compare(&kept, &golden::values(&mine));
-            println!("{}", compare::render(&report, &apis::table(&run::count(&mine)).0));
+            kept.retain(|name, _| chosen.iter().any(|s| s.name == name) && !mine.skipped.contains_key(name.as_str()));
+            let report = compare::compare(&kept, &golden::values(&mine.transcripts));
+            println!("{}", compare::render(&report, &apis::table(&run::count(&mine.transcripts), &mine.apis).0));
+            print!("{}", mine.skipped_in_words());
             Ok(report.unexplained.is_empty())
         }
         "walk" => {
@@ -101,7 +109,7 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
             walk::run(plan, ours).map_err(text)
         }
         "table" => {
-            println!("{}", apis::table(&golden::count().map_err(text)?).0);
+            println!("{}", apis::table(&golden::count().map_err(text)?, &apis::known()).0);
             Ok(true)
         }
         "accepted" => {

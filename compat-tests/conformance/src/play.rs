@@ -1,7 +1,10 @@
 //! Playing a scenario against one broker: requests on named connections, answers normalised into a transcript.
 
+mod groups;
+mod parked;
 mod setup;
 
+pub use parked::{LONG_WAIT_MS, Parked};
 pub use setup::{Topic, text, topic_name};
 
 use std::collections::BTreeMap;
@@ -20,12 +23,6 @@ use crate::wire::{self, Connection, Heard};
 
 /// The longest that any answer may take: a slow machine is no difference.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// A parked request must be answered that soon after what ends it. Parked requests wait for longer than this, so an answer proves the wake-up.
-pub const WAKE_LIMIT: Duration = Duration::from_secs(8);
-/// The `max_wait_ms` of a request that something else is to end.
-pub const LONG_WAIT_MS: i32 = 25_000;
-/// How long a request must stay unanswered, after a round trip on another connection, to count as parked.
-const PARKED_AFTER: Duration = Duration::from_millis(150);
 const CLOSED: &str = "connection closed";
 const UNANSWERED: &str = "unanswered";
 
@@ -57,15 +54,6 @@ pub struct Target {
     pub address: SocketAddr,
     /// Applies metadata a moment after it is visible: a play waits a little longer after changes.
     pub settles_late: bool,
-}
-
-/// A request that was sent and not answered yet.
-pub struct Parked<R> {
-    connection: String,
-    version: i16,
-    correlation_id: i32,
-    early: Option<Heard>,
-    request: std::marker::PhantomData<R>,
 }
 
 /// One play of one scenario.
@@ -240,48 +228,6 @@ impl Play {
             self.connections.remove(connection);
         }
         self.push(connection, label, Some((R::KEY, version)), Tree::Text(outcome));
-        Ok(())
-    }
-
-    /// Sends a request that is to wait, and sees that it does.
-    pub fn park<R: Request>(&mut self, connection: &str, version: i16, request: R) -> Done<Parked<R>> {
-        let correlation_id = self.send(connection, version, &request)?;
-        // By this answer the broker has most probably read the request before it.
-        self.quiet(0, ApiVersionsRequest::default())?;
-        let early = match self.hear(connection, PARKED_AFTER) {
-            Heard::Silence => None,
-            heard => Some(heard),
-        };
-        Ok(Parked { connection: connection.into(), version, correlation_id, early, request: std::marker::PhantomData })
-    }
-
-    /// The answer to a parked request, due now that something has ended the wait.
-    pub fn wakes<R: Request>(&mut self, label: &str, parked: Parked<R>) -> Done<Option<R::Response>>
-    where
-        R::Response: Debug,
-    {
-        let was_parked = parked.early.is_none();
-        let heard = parked.early.unwrap_or_else(|| self.hear(&parked.connection, WAKE_LIMIT));
-        let answer = self.record::<R>(&parked.connection, label, parked.version, parked.correlation_id, heard);
-        let step = self.steps.last_mut().expect("the step just recorded");
-        if let Tree::Fields(fields) = &mut step.outcome {
-            fields.insert(0, ("was_parked".into(), Tree::Bool(was_parked)));
-        }
-        Ok(answer)
-    }
-
-    /// Sees that a parked request still waits, after something that must not end it.
-    pub fn still_parked<R: Request>(&mut self, label: &str, parked: &mut Parked<R>) -> Done {
-        self.quiet(0, ApiVersionsRequest::default())?;
-        if parked.early.is_none() {
-            parked.early = match self.hear(&parked.connection, PARKED_AFTER) {
-                Heard::Silence => None,
-                heard => Some(heard),
-            };
-        }
-        let outcome = if parked.early.is_none() { "still parked" } else { "answered" };
-        let connection = parked.connection.clone();
-        self.push(&connection, label, Some((R::KEY, parked.version)), Tree::text(outcome));
         Ok(())
     }
 

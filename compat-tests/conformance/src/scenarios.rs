@@ -10,6 +10,7 @@ pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod fetch;
+pub mod groups;
 pub mod leader_epochs;
 pub mod lifecycle;
 pub mod list_offsets;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Scenario> {
         delete_topics::all(),
         describe_cluster::all(),
         fetch::all(),
+        groups::all(),
         leader_epochs::all(),
         lifecycle::all(),
         list_offsets::all(),

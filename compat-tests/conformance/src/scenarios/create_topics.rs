@@ -84,7 +84,7 @@ fn counts(play: &mut Play) -> Done {
         let name = play.name(&format!("defaults-{version}"));
         play.ask("the broker's defaults (-1, -1)", version, create(vec![creatable(&name, -1, -1, &[])]))?;
     }
-    for partitions in [10_000, 10_001, 1_000_000] {
+    for partitions in [9_999, 10_000, 10_001, 1_000_000] {
         let request = create(vec![creatable(&play.name("many"), partitions, 1, &[])]).with_validate_only(true);
         play.ask(&format!("{partitions} partitions, validated only"), 5, request)?;
     }
@@ -155,10 +155,22 @@ fn configs(play: &mut Play) -> Done {
     let bounds = &[("min.compaction.lag.ms", Some("10")), ("max.compaction.lag.ms", Some("5"))];
     play.ask("min.compaction.lag.ms above max", 7, create(vec![creatable(&refused, 1, 1, bounds)]))?;
     let bounds = &[("local.retention.ms", Some("10")), ("retention.ms", Some("5"))];
-    play.ask("local.retention.ms above retention.ms", 7, create(vec![creatable(&refused, 1, 1, bounds)]))?;
+    play.ask(
+        "local.retention.ms above retention.ms",
+        5,
+        create(vec![creatable(&play.name("local-ms"), 1, 1, bounds)]),
+    )?;
     let bounds = &[("local.retention.bytes", Some("10")), ("retention.bytes", Some("5"))];
-    play.ask("local.retention.bytes above retention.bytes", 7, create(vec![creatable(&refused, 1, 1, bounds)]))?;
-    play.ask("remote storage", 7, create(vec![creatable(&refused, 1, 1, &[("remote.storage.enable", Some("true"))])]))?;
+    play.ask(
+        "local.retention.bytes above retention.bytes",
+        5,
+        create(vec![creatable(&play.name("local-bytes"), 1, 1, bounds)]),
+    )?;
+    play.ask(
+        "remote storage",
+        5,
+        create(vec![creatable(&play.name("remote"), 1, 1, &[("remote.storage.enable", Some("true"))])]),
+    )?;
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! InitProducerId (22) without a transactional id, DescribeProducers (61).
 
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
-use kafka_protocol::messages::{DescribeProducersRequest, InitProducerIdRequest, ProducerId};
+use kafka_protocol::messages::{DescribeProducersRequest, InitProducerIdRequest, ProducerId, TransactionalId};
 
 use super::requests::produce;
 use crate::batch::{batch, value};
-use crate::play::{Done, Play, topic_name};
+use crate::play::{Done, Play, text, topic_name};
 use crate::run::{Scenario, scenario};
 
 pub fn all() -> Vec<Scenario> {
@@ -17,23 +17,35 @@ pub fn all() -> Vec<Scenario> {
     ]
 }
 
+/// A request of a producer that is not transactional.
+fn init() -> InitProducerIdRequest {
+    InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000)
+}
+
+/// A broker that has just started may have no ids to give yet (14).
+fn ids_there(play: &mut Play) -> Done {
+    play.wait("there are producer ids", |play| Ok(play.quiet(4, init())?.error_code == 0))
+}
+
 /// Every request brings an id that nobody has had.
 fn init_every_version(play: &mut Play) -> Done {
+    ids_there(play)?;
     for version in 0..=5 {
-        play.ask("a new id", version, InitProducerIdRequest::default().with_transaction_timeout_ms(60_000))?;
-        play.ask("another one", version, InitProducerIdRequest::default().with_transaction_timeout_ms(60_000))?;
+        play.ask("a new id", version, init())?;
+        play.ask("another one", version, init())?;
+        let empty = init().with_transactional_id(Some(TransactionalId(text(""))));
+        play.ask("an empty transactional id", version, empty)?;
     }
     for timeout in [0, -1, i32::MAX] {
-        let request = InitProducerIdRequest::default().with_transaction_timeout_ms(timeout);
-        play.ask(&format!("transaction timeout {timeout}"), 4, request)?;
+        play.ask(&format!("transaction timeout {timeout}"), 4, init().with_transaction_timeout_ms(timeout))?;
     }
-    play.race("eight at once", 4, vec![InitProducerIdRequest::default().with_transaction_timeout_ms(60_000); 8])
+    play.race("eight at once", 4, vec![init(); 8])
 }
 
 fn init_with_an_old_id(play: &mut Play) -> Done {
+    ids_there(play)?;
     for version in 3..=5 {
-        let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
-        let first = play.ask("a new id", version, request.clone())?;
+        let first = play.ask("a new id", version, init())?;
         for (label, id, epoch) in [
             ("the id and its epoch", first.producer_id, first.producer_epoch),
             ("the id and a higher epoch", first.producer_id, 7),
@@ -41,7 +53,7 @@ fn init_with_an_old_id(play: &mut Play) -> Done {
             ("an epoch alone", ProducerId(-1), 0),
             ("an id that nobody has", ProducerId(987_654_321), 3),
         ] {
-            play.attempt("main", label, version, request.clone().with_producer_id(id).with_producer_epoch(epoch))?;
+            play.attempt("main", label, version, init().with_producer_id(id).with_producer_epoch(epoch))?;
         }
     }
     Ok(())

@@ -6,8 +6,8 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 
 use super::super::requests::{fetch, from, produce};
 use crate::batch::codec::CODECS;
-use crate::batch::{Batch, Codec, Record, batch, value, varint};
-use crate::play::{Done, Play, topic_name};
+use crate::batch::{Batch, Codec, Record, batch, keyed, value, varint};
+use crate::play::{Done, Play, Topic, topic_name};
 use crate::run::{Scenario, scenario};
 
 pub fn all() -> Vec<Scenario> {
@@ -16,6 +16,8 @@ pub fn all() -> Vec<Scenario> {
         scenario("produce/malformed-headers", malformed_headers),
         scenario("produce/malformed-records", malformed_records),
         scenario("produce/malformed-compression", malformed_compression),
+        scenario("produce/malformed-compression-opened", malformed_compression_opened),
+        scenario("produce/zstd-came-later", zstd_came_later),
         scenario("produce/old-formats", old_formats),
     ]
 }
@@ -161,37 +163,43 @@ fn malformed_records(play: &mut Play) -> Done {
     Ok(())
 }
 
+/// A topic that keeps what it is sent: Kafka opens compressed batches all the same.
 fn malformed_compression(play: &mut Play) -> Done {
     let topic = play.topic("a", 1)?;
+    broken_inside(play, &topic)
+}
+
+/// A compacted topic: every record is looked at.
+fn malformed_compression_opened(play: &mut Play) -> Done {
+    let topic = play.topic_with("a", 1, &[("cleanup.policy", "compact")])?;
+    broken_inside(play, &topic)
+}
+
+/// Compressed batches whose header is right and whose inside is not.
+fn broken_inside(play: &mut Play, topic: &Topic) -> Done {
+    let keyed = |offset_delta| Record { offset_delta, ..keyed("k", "v") };
     for codec in CODECS {
-        let noise = good(play).codec(codec).with(|b| b.payload = Some(Bytes::from_static(b"not what the codec says")));
-        play.attempt("main", &format!("{}: noise", codec.name()), 9, produce(9, &topic, noise.bytes()))?;
-        let nothing = good(play).codec(codec).with(|b| b.payload = Some(Bytes::new()));
-        play.attempt("main", &format!("{}: nothing", codec.name()), 9, produce(9, &topic, nothing.bytes()))?;
-        let miscounted = good(play).codec(codec).with(|b| (b.count, b.last_offset_delta) = (Some(5), Some(4)));
-        play.attempt(
-            "main",
-            &format!("{}: fewer records than the header says", codec.name()),
-            9,
-            produce(9, &topic, miscounted.bytes()),
-        )?;
-        let tail = good(play).codec(codec).with(|b| b.payload_tail = Bytes::from_static(&[0, 0, 0]));
-        play.attempt(
-            "main",
-            &format!("{}: bytes after the last record", codec.name()),
-            9,
-            produce(9, &topic, tail.bytes()),
-        )?;
-        let deltas =
-            vec![Record { offset_delta: Some(7), ..value("a") }, Record { offset_delta: Some(9), ..value("b") }];
-        let deltas = batch(play.t(), deltas).codec(codec);
-        play.attempt(
-            "main",
-            &format!("{}: offset deltas with gaps", codec.name()),
-            9,
-            produce(9, &topic, deltas.bytes()),
-        )?;
+        let good = batch(play.t(), vec![keyed(None), keyed(None)]).codec(codec);
+        let gaps = batch(play.t(), vec![keyed(Some(7)), keyed(Some(9))]).codec(codec);
+        let cases = [
+            ("noise", good.clone().with(|b| b.payload = Some(Bytes::from_static(b"not what the codec says")))),
+            ("nothing", good.clone().with(|b| b.payload = Some(Bytes::new()))),
+            (
+                "fewer records than the header says",
+                good.clone().with(|b| (b.count, b.last_offset_delta) = (Some(5), Some(4))),
+            ),
+            ("bytes after the last record", good.with(|b| b.payload_tail = Bytes::from_static(&[0, 0, 0]))),
+            ("offset deltas with gaps", gaps),
+        ];
+        for (label, broken) in cases {
+            play.attempt("main", &format!("{}: {label}", codec.name()), 9, produce(9, topic, broken.bytes()))?;
+        }
     }
+    Ok(())
+}
+
+fn zstd_came_later(play: &mut Play) -> Done {
+    let topic = play.topic("a", 1)?;
     for version in [3, 6, 7] {
         let zstd = good(play).codec(Codec::Zstd).bytes();
         play.ask("zstd, which came with version 7", version, produce(version, &topic, zstd))?;
