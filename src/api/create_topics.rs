@@ -80,11 +80,18 @@ impl TopicSpec {
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: CreateTopicsRequest = request.decode(body)?;
     let version = request.version;
+    if asked.timeout_ms <= 0 {
+        // Kafka's controller does not begin what is late already.
+        let late = |t: CreatableTopic| {
+            answer(request.broker(), version, t.name.to_string(), Err((Error::RequestTimedOut, None)))
+        };
+        let response = CreateTopicsResponse::default().with_topics(asked.topics.into_iter().map(late).collect());
+        return Ok(Reply::Now(request.responder.frame(&response)));
+    }
     let mut times = HashMap::new();
     for topic in &asked.topics {
         *times.entry(topic.name.clone()).or_insert(0) += 1;
     }
-    let timed_out = asked.timeout_ms <= 0;
     let beside: Arc<[String]> = match &asked.topics[..] {
         [] | [_] => Arc::default(),
         topics => topics.iter().map(|t| t.name.to_string()).collect(),
@@ -100,10 +107,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         }
         answered.push(topic.name.clone());
         let name = topic.name.to_string();
-        if timed_out {
-            // Kafka's controller does not begin what is late already.
-            results.push((name, Err((Error::RequestTimedOut, None))));
-        } else if times[&topic.name] > 1 {
+        if times[&topic.name] > 1 {
             results.push((name, Err(refusal(Error::InvalidRequest, "Duplicate topic name."))));
         } else if name == METADATA_TOPIC {
             let message = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");

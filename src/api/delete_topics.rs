@@ -43,8 +43,15 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     };
     let responder = request.responder;
     let broker = request.broker().clone();
-    if !broker.topics.config().get_bool("delete.topic.enable") {
-        let error = if version >= 3 { Error::TopicDeletionDisabled } else { Error::InvalidRequest };
+    let refused = if !broker.topics.config().get_bool("delete.topic.enable") {
+        Some(if version >= 3 { Error::TopicDeletionDisabled } else { Error::InvalidRequest })
+    } else if asked.timeout_ms <= 0 {
+        // Kafka's controller does not begin what is late already.
+        Some(Error::RequestTimedOut)
+    } else {
+        None
+    };
+    if let Some(error) = refused {
         let outcomes = named.into_iter().map(|n| (n.name, n.id, Err((error, None)))).collect();
         return Ok(Reply::Now(responder.frame(&answer(version, outcomes))));
     }

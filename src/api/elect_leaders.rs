@@ -9,6 +9,7 @@ use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaE
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use super::create_topics::refusal;
 use super::errors::Error;
 use super::{Api, BadRequest, Reply, Request};
 
@@ -22,9 +23,15 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: ElectLeadersRequest = request.decode(body)?;
     let known_type = request.version == 0 || ELECTION_TYPES.contains(&asked.election_type);
     let manager = &request.broker().topics;
+    // What refuses the request as a whole, with its message. Kafka's controller does not begin what is late already.
+    let refused = if !known_type {
+        Some((Error::InvalidRequest, Some(format!("Unknown election type {}", asked.election_type))))
+    } else {
+        (asked.timeout_ms <= 0).then_some((Error::RequestTimedOut, None))
+    };
     let mut response = ElectLeadersResponse::default();
-    if !known_type {
-        response.error_code = Error::InvalidRequest.code();
+    if let Some((error, _)) = &refused {
+        response.error_code = error.code();
     } else if asked.topic_partitions.is_none() {
         response.replica_election_results = manager
             .topics()
@@ -38,20 +45,18 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             .partitions
             .iter()
             .map(|index| {
-                let (error, message) = match &found {
-                    _ if !known_type => {
-                        (Error::InvalidRequest, format!("Unknown election type {}", asked.election_type))
-                    }
-                    None => (Error::UnknownTopicOrPartition, format!("No such topic as {}", *topic.topic)),
+                let (error, message) = refused.clone().unwrap_or_else(|| match &found {
+                    None => refusal(Error::UnknownTopicOrPartition, format!("No such topic as {}", *topic.topic)),
                     Some(found) if found.partition(*index).is_none() => {
-                        (Error::UnknownTopicOrPartition, format!("No such partition as {}-{index}", *topic.topic))
+                        let message = format!("No such partition as {}-{index}", *topic.topic);
+                        refusal(Error::UnknownTopicOrPartition, message)
                     }
-                    Some(_) => (Error::ElectionNotNeeded, "Leader election not needed for topic partition.".to_owned()),
-                };
+                    Some(_) => refusal(Error::ElectionNotNeeded, "Leader election not needed for topic partition."),
+                });
                 PartitionResult::default()
                     .with_partition_id(*index)
                     .with_error_code(error.code())
-                    .with_error_message(Some(StrBytes::from_string(message)))
+                    .with_error_message(message.map(StrBytes::from_string))
             })
             .collect();
         response
