@@ -62,7 +62,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             (Some(at), Ok(results)) => results.get(at).copied().unwrap_or(Ok(())),
         };
         let mut response = OffsetCommitResponse::default();
-        for topic in asked.topics {
+        for topic in asked.topics.into_iter().filter(|t| !t.partitions.is_empty()) {
             let partitions = topic
                 .partitions
                 .iter()

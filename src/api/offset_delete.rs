@@ -34,7 +34,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         match outcome {
             Err(error) => response.error_code = errors::of_group(error).code(),
             Ok(results) => {
-                for topic in asked.topics {
+                for topic in asked.topics.into_iter().filter(|t| !t.partitions.is_empty()) {
                     let partitions = topic
                         .partitions
                         .iter()

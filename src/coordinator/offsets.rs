@@ -40,6 +40,9 @@ pub struct CommittedOffset {
     pub expire_timestamp: i64,
 }
 
+/// Not to expire at a certain time, but by `offsets.retention.minutes`.
+pub const NO_EXPIRY: i64 = -1;
+
 /// By topic and partition.
 pub type GroupOffsets = BTreeMap<(String, i32), CommittedOffset>;
 
@@ -53,7 +56,8 @@ pub fn record_of(group: &str, commit: &Commit, now_ms: i64, retention_ms: i64) -
             leader_epoch: commit.leader_epoch,
             metadata: commit.metadata.clone(),
             commit_timestamp: now_ms,
-            expire_timestamp: if retention_ms < 0 { -1 } else { now_ms.saturating_add(retention_ms) },
+            // Wraps, as Kafka's does: an endless retention ends at once.
+            expire_timestamp: if retention_ms == -1 { NO_EXPIRY } else { now_ms.wrapping_add(retention_ms) },
             topic_id: TopicId::ZERO,
         }),
     }

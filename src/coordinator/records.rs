@@ -98,7 +98,7 @@ impl GroupRecord {
 
 fn encode_offset(value: &OffsetValue) -> Vec<u8> {
     let mut out = Writer::default();
-    if value.expire_timestamp >= 0 {
+    if value.expire_timestamp != super::offsets::NO_EXPIRY {
         out.i16(OFFSET_COMMIT_EXPIRING_VERSION).i64(value.offset).string(&value.metadata);
         out.i64(value.commit_timestamp).i64(value.expire_timestamp);
         return out.0;

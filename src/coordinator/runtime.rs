@@ -210,7 +210,7 @@ impl GroupCoordinator {
             session_timeout_max_ms: config.get_i32("group.max.session.timeout.ms"),
             size_max: usize::try_from(config.get_i32("group.max.size")).unwrap_or(0),
             initial_rebalance_delay_ms: config.get_i64("group.initial.rebalance.delay.ms"),
-            offset_metadata_bytes_max: usize::try_from(config.get_i32("offset.metadata.max.bytes")).unwrap_or(0),
+            offset_metadata_units_max: usize::try_from(config.get_i32("offset.metadata.max.bytes")).unwrap_or(0),
             offsets_retention_ms: config.get_i64("offsets.retention.minutes").saturating_mul(60_000),
             offsets_check_interval_ms: config.get_i64("offsets.retention.check.interval.ms"),
         }

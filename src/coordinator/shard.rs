@@ -232,7 +232,8 @@ impl Shard {
             .commits
             .iter()
             .map(|commit: &Commit| {
-                if commit.metadata.len() > limits.offset_metadata_bytes_max {
+                // Kafka counts the units of a Java string.
+                if commit.metadata.encode_utf16().count() > limits.offset_metadata_units_max {
                     return Err(GroupError::OffsetMetadataTooLarge);
                 }
                 effects.records.push(offsets::record_of(&request.group, commit, effects.wall_ms, request.retention_ms));
@@ -434,9 +435,6 @@ impl Shard {
 
 /// Kafka's `OffsetExpirationConditionImpl`, for classic groups.
 fn is_expired(group: &ClassicGroup, topic: &str, offset: &CommittedOffset, wall_ms: i64, retention_ms: i64) -> bool {
-    if offset.expire_timestamp >= 0 {
-        return wall_ms >= offset.expire_timestamp;
-    }
     let base = if group.protocol_type().is_none() {
         offset.commit_timestamp
     } else if group.is_empty() {
@@ -446,5 +444,8 @@ fn is_expired(group: &ClassicGroup, topic: &str, offset: &CommittedOffset, wall_
     } else {
         return false;
     };
+    if offset.expire_timestamp != offsets::NO_EXPIRY {
+        return wall_ms >= offset.expire_timestamp;
+    }
     wall_ms - base >= retention_ms
 }

@@ -149,6 +149,36 @@ pub const ACCEPTED: &[Accepted] = &[
         ours: "such a request closes the connection (but not for its client id)",
         reason: "no client sends them; our codec refuses them",
     },
+    Accepted {
+        id: "votes-drawn",
+        places: &[
+            at("join-group/votes", "*draw*", "*"),
+            at("join-group/votes", "*as the follower sees it", "protocol_name"),
+        ],
+        kafka: "where protocols have as many votes, the one that comes first in a Java hash map wins",
+        ours: "the one that the first member prefers",
+        reason: "no client can rely on the order of a hash map",
+    },
+    Accepted {
+        id: "replaced-while-parked",
+        places: &[
+            at("rejoin/twice", "*the earlier request*", ""),
+            at("sync-group/twice", "*the earlier of two requests*", ""),
+        ],
+        kafka: "a JoinGroup or SyncGroup that a later one of the same member replaces is never answered",
+        ours: "COORDINATOR_NOT_AVAILABLE (15)",
+        reason: "a client that waits for ever helps nobody",
+    },
+    Accepted {
+        id: "who-is-too-many",
+        places: &[
+            at("join-group/full", "*of the four*", "*"),
+            at("join-group/full", "*the last of four joins again", "*"),
+        ],
+        kafka: "of more old members than group.max.size allows, one is refused",
+        ours: "one is refused, perhaps another",
+        reason: "whose request is looked at last is a matter of threads",
+    },
 ];
 
 /// The entry that accepts a difference.

@@ -126,17 +126,10 @@ impl Member {
     }
 }
 
-/// The topics in a ConsumerProtocol subscription; none if it cannot be read.
-pub fn subscribed_topics(subscription: &[u8]) -> Vec<String> {
+/// The topics in a ConsumerProtocol subscription; `None` if it cannot be read.
+pub fn subscribed_topics(subscription: &[u8]) -> Option<Vec<String>> {
     let mut reader = Reader(subscription);
-    let mut topics = Vec::new();
-    let Some(_version) = reader.i16() else { return topics };
-    let Some(count) = reader.i32() else { return topics };
-    for _ in 0..count {
-        match reader.string() {
-            Some(topic) => topics.push(topic),
-            None => return Vec::new(),
-        }
-    }
-    topics
+    let _version = reader.i16()?;
+    let count = reader.i32()?;
+    (0..count).map(|_| reader.string()).collect()
 }

@@ -63,7 +63,7 @@ pub struct Limits {
     pub session_timeout_max_ms: i32,
     pub size_max: usize,
     pub initial_rebalance_delay_ms: i64,
-    pub offset_metadata_bytes_max: usize,
+    pub offset_metadata_units_max: usize,
     pub offsets_retention_ms: i64,
     pub offsets_check_interval_ms: i64,
 }
@@ -143,14 +143,16 @@ impl ClassicGroup {
         self.state_timestamp
     }
 
-    /// Topics that members subscribe to, for protocol type "consumer" where they can be read.
+    /// Whether a member subscribes to the topic; so do members whose subscription cannot be read, to be safe.
     pub fn subscribes_to(&self, topic: &str) -> bool {
         let Some(protocol) = &self.protocol else { return false };
-        self.protocol_type.as_deref() == Some("consumer")
-            && self.members.values().any(|m| member::subscribed_topics(m.metadata(protocol)).iter().any(|t| t == topic))
+        self.is_consumer_group()
+            && self.members.values().any(|m| match member::subscribed_topics(m.metadata(protocol)) {
+                Some(topics) => topics.iter().any(|t| t == topic),
+                None => true,
+            })
     }
 
-    /// Whether all subscriptions could be read: without that nothing is known of them.
     pub fn is_consumer_group(&self) -> bool {
         self.protocol_type.as_deref() == Some("consumer")
     }
@@ -169,9 +171,12 @@ impl ClassicGroup {
 
     /// Kafka's `ClassicGroup.validateOffsetCommit`.
     pub fn check_commit(&self, member_id: &str, instance_id: Option<&str>, generation: i32) -> Result<(), GroupError> {
+        // From outside of the group, whoever it claims to be: only while nobody is in it.
+        if generation < 0 && self.is_empty() {
+            return Ok(());
+        }
         if generation < 0 && member_id.is_empty() && instance_id.is_none() {
-            // From outside of the group: only while nobody is in it.
-            return if self.is_empty() { Ok(()) } else { Err(GroupError::UnknownMemberId) };
+            return Err(GroupError::UnknownMemberId);
         }
         self.check_member(member_id, instance_id)?;
         if generation != self.generation {

@@ -12,7 +12,7 @@ const LIMITS: Limits = Limits {
     session_timeout_max_ms: 60_000,
     size_max: 3,
     initial_rebalance_delay_ms: 0,
-    offset_metadata_bytes_max: 10,
+    offset_metadata_units_max: 10,
     offsets_retention_ms: 1_000_000,
     offsets_check_interval_ms: 600_000,
 };
