@@ -15,8 +15,9 @@ pub const API: Api =
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: DeleteGroupsRequest = request.decode(body)?;
     let responder = request.responder;
-    let deleted: Vec<_> = asked
-        .groups_names
+    // A group that is named twice is deleted, and answered, once.
+    let groups: indexmap::IndexSet<_> = asked.groups_names.into_iter().collect();
+    let deleted: Vec<_> = groups
         .into_iter()
         .map(|group| {
             let done = request.broker().groups.delete(&group);

@@ -34,7 +34,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 out.group_state = StrBytes::new();
             }
         }
-        if with_operations {
+        if with_operations && out.error_code == errors::NONE {
             out.authorized_operations = GROUP_OPERATIONS;
         }
         out.group_id = group;

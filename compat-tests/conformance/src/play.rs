@@ -384,6 +384,11 @@ impl Play {
         }
     }
 
+    /// Records something that a scenario has made of an answer, where the answer itself would be too long.
+    pub fn note<R: Request>(&mut self, label: &str, version: i16, what: String) {
+        self.push("main", label, Some((R::KEY, version)), Tree::Text(what));
+    }
+
     fn push(&mut self, connection: &str, label: &str, api: Option<(i16, i16)>, outcome: Tree) {
         self.steps.push(Step { label: label.into(), api, connection: connection.into(), outcome });
     }

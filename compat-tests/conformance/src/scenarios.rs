@@ -15,6 +15,7 @@ pub mod leader_epochs;
 pub mod lifecycle;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offsets;
 pub mod placement;
 pub mod produce;
 pub mod producers;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Scenario> {
         lifecycle::all(),
         list_offsets::all(),
         metadata::all(),
+        offsets::all(),
         placement::all(),
         produce::all(),
         producers::all(),

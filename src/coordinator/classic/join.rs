@@ -68,7 +68,8 @@ impl ClassicGroup {
     ) {
         let refused = |error| JoinResponse::error(&request.member_id, error);
         if !self.accepts(&request.member_id, limits) {
-            return effects.answer(parked, refused(GroupError::GroupMaxSizeReached));
+            // Nobody's id: Kafka takes even that of an old member away.
+            return effects.answer(parked, JoinResponse::error("", GroupError::GroupMaxSizeReached));
         }
         if !self.supports(&request.protocol_type, &request.protocols) {
             return effects.answer(parked, refused(GroupError::InconsistentGroupProtocol));

@@ -290,7 +290,7 @@ impl ClassicGroup {
     /// Forgets a member. Whatever it waits for is answered with UNKNOWN_MEMBER_ID.
     fn remove_member(&mut self, member_id: &str, effects: &mut Effects) {
         let Some(mut member) = self.members.shift_remove(member_id) else { return };
-        member.answer_join(JoinResponse::error(member_id, GroupError::UnknownMemberId), effects);
+        member.answer_join(JoinResponse::error("", GroupError::UnknownMemberId), effects);
         member.answer_sync(SyncResponse::error(GroupError::UnknownMemberId), effects);
         if let Some(instance) = &member.instance_id
             && self.static_members.get(instance).is_some_and(|owner| owner == member_id)

@@ -2,11 +2,15 @@
 
 use std::fmt::Debug;
 
-use kafka_protocol::messages::{DescribeGroupsRequest, FindCoordinatorRequest, GroupId};
+use kafka_protocol::messages::{DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, GroupId};
 use kafka_protocol::protocol::Request;
 
 use super::parked::WAKE_LIMIT;
-use super::{Done, Parked, Play, Stop, text};
+use super::{Done, Parked, Play, Stop, Topic, text};
+use crate::batch::read;
+use crate::group_log;
+use crate::scenarios::requests::{fetch, from};
+use crate::tree::Tree;
 use crate::wire::{self, Heard};
 
 impl Play {
@@ -54,5 +58,38 @@ impl Play {
             Heard::Frame(frame) => Ok(wire::answer::<R::Response>(&frame, parked.version())?.body),
             heard => Err(Stop(format!("waiting for the answer to {}: {heard:?}", crate::apis::name_of(R::KEY)))),
         }
+    }
+}
+
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
+const OFFSETS_PARTITIONS: i32 = 50;
+
+impl Play {
+    /// Records what the group's partition of `__consumer_offsets` holds of the group, tombstones among it.
+    pub fn group_log(&mut self, label: &str, group: &str) -> Done {
+        let version = 12;
+        let partition = group_log::partition(group, OFFSETS_PARTITIONS);
+        let topic = Topic { name: OFFSETS_TOPIC.into(), id: uuid::Uuid::nil() };
+        let (mut offset, mut records) = (0, Vec::new());
+        loop {
+            let request = fetch(version, &topic, vec![from(partition, offset)]);
+            let answer = self.quiet(version, request)?;
+            let data = answer.responses.first().and_then(|topic| topic.partitions.first());
+            let Some(data) = data.filter(|data| data.error_code == 0) else {
+                return Err(Stop(format!("{OFFSETS_TOPIC}-{partition} cannot be read: {answer:?}")));
+            };
+            let bytes = data.records.clone().unwrap_or_default();
+            for (key, value) in read::keys_and_values(&bytes) {
+                records.extend(key.and_then(|key| group_log::record(group, &key, value.as_deref())));
+            }
+            match read::next_offset(&bytes) {
+                Some(next) => offset = next,
+                None => break,
+            }
+        }
+        let tree = Tree::Fields(vec![("records".into(), Tree::List(records))]);
+        let tree = self.names.answer(FetchRequest::KEY, tree);
+        self.push("main", label, Some((FetchRequest::KEY, version)), tree);
+        Ok(())
     }
 }
