@@ -123,7 +123,10 @@ pub const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         id: "compressors",
-        places: &[at("walk", "*describe log dirs, batches were compressed by the broker", "*.partition_size")],
+        places: &[
+            at("walk", "*describe log dirs, batches were compressed by the broker", "*.partition_size"),
+            at("walk", "*fetch, batches were compressed by the broker", "*.records[*]"),
+        ],
         kafka: "a topic's `compression.type` makes of a batch what Java's compressors make of it",
         ours: "other compressors make other bytes, of another size, with the same records in them",
         reason: "no two versions of a compressor agree",

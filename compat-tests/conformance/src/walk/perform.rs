@@ -75,7 +75,12 @@ impl Walker {
             Op::Fetch { topic, partition, offset, max_bytes, isolation, version } => {
                 let part = from(partition, offset).with_partition_max_bytes(max_bytes);
                 let topic = self.topic(play, topic);
-                play.ask("fetch", version, fetch(version, &topic, vec![part]).with_isolation_level(isolation))?;
+                let cut = if self.compressed && max_bytes < 1 << 20 { AFTER_COMPRESSED } else { "" };
+                play.ask(
+                    &format!("fetch{cut}"),
+                    version,
+                    fetch(version, &topic, vec![part]).with_isolation_level(isolation),
+                )?;
             }
             Op::OpenSession { .. } | Op::NextInSession { .. } | Op::CloseSession => self.session(play, op)?,
             Op::ListOffsets { topic, partition, at, version } => {
@@ -169,6 +174,8 @@ impl Walker {
             _ => return Ok(()),
         };
         let topic = self.topic(play, topic);
+        // With LogAppendTime no two batches share a millisecond, however fast a broker is.
+        std::thread::sleep(std::time::Duration::from_millis(2));
         play.attempt(
             "main",
             "produce",
