@@ -3,6 +3,9 @@
 use super::codec::{self, Codec};
 use crate::tree::Tree;
 
+/// A key and a value, each null where there is none.
+pub type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 const HEADER_BYTES: usize = 61;
 /// Of a longer list the ends are kept: goldens stay readable.
 const RECORDS_SHOWN_MAX: usize = 8;
