@@ -12,6 +12,8 @@ pub mod wal;
 
 pub mod topic;
 
+pub mod coordinator;
+
 pub mod broker;
 
 pub mod api;

@@ -9,6 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "record"],
     &["log", "wal"],
     &["topic"],
+    &["coordinator"],
     &["broker"],
     &["api"],
     &["net"],
