@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::effect::{Effect, Outcome, Timer};
-use super::embedded::{read_subscription, to_ids, to_names, write_assignment};
+use super::embedded::{Subscription, read_subscription, to_ids, to_names, write_assignment};
 use super::error::{ErrorName, GroupError};
 use super::heartbeat::{Protocol, Step, known_static, refuse_if_full, replace, unknown_member};
 use super::leave::fence;
@@ -14,6 +14,7 @@ use super::member::{ClassicMember, ClassicProtocol, Member, MemberState};
 use super::migrate::{self, PROTOCOL_TYPE, unreadable};
 use super::subscription::TopicView;
 use super::{ConsumerGroup, Limits};
+use crate::coordinator::assignor::Assignment;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JoinRequest {
@@ -66,57 +67,80 @@ pub fn join(
 
     let mut step = Step::default();
     let replaced = request.instance_id.as_deref().and_then(|i| group.static_member(i)).cloned();
-    let old = match &request.instance_id {
-        Some(instance) if !is_new => known_static(replaced.as_ref(), instance, id)?.clone(),
-        Some(_) if replaced.is_some() => replace(group, replaced.as_ref().expect("just seen"), id, &mut step.records),
+    let old = match (&request.instance_id, &replaced) {
+        (Some(instance), _) if !is_new => known_static(replaced.as_ref(), instance, id)?.clone(),
+        (Some(_), Some(replaced)) => {
+            step.effects.push(Effect::CancelAll { member_id: replaced.id.to_string() });
+            replace(group, replaced, id, &mut step.records)
+        }
         _ => group.member(id).cloned().unwrap_or_else(|| Member::new(id)),
     };
-    let mut updated = old.clone();
-    if request.instance_id.is_some() {
-        updated.instance_id.clone_from(&request.instance_id);
-    }
-    if subscription.rack_id.is_some() {
-        updated.rack_id = subscription.rack_id;
-    }
-    if request.rebalance_timeout_ms != -1 {
-        updated.rebalance_timeout_ms = request.rebalance_timeout_ms;
-    }
-    updated.subscribed_topics = subscription.topics.into_iter().collect();
-    updated.subscribed_regex = Some(String::new());
-    updated.client_id.clone_from(&request.client_id);
-    updated.client_host.clone_from(&request.client_host);
-    updated.classic =
-        Some(ClassicMember { session_timeout_ms: request.session_timeout_ms, protocols: request.protocols.clone() });
     let owned = to_ids(&subscription.owned, topics);
-
-    let downgrade = replaced.filter(|r| migrate::downgrades_replacing(group, r, limits));
-    let member = if let Some(replaced) = downgrade {
-        let subscribed = step.subscribe(group, &old, &updated, topics, limits, now_ms, Protocol::Classic)?;
-        step.group_epoch(group, &updated, subscribed.bump, topics);
-        let mut member = updated;
-        if !subscribed.bump {
-            let target = group.target_of(&member.id, member.instance_id.as_deref()).cloned().unwrap_or_default();
-            let goal = (group.target_epoch, &target);
-            member = step.reconcile(group, member, goal, false, Some(&owned), topics, now_ms)?;
+    let updated = updated(&old, request, subscription);
+    let member = match replaced.filter(|r| migrate::downgrades_replacing(group, r, limits)) {
+        Some(replaced) => {
+            let subscribed = step.subscribe(group, &old, &updated, topics, limits, now_ms, Protocol::Classic)?;
+            downgrade(&mut step, group, &replaced, updated, subscribed.bump, &owned, topics, now_ms)?
         }
-        let mut snapshot = migrate::to_classic(group, &BTreeSet::new(), Some(&member), topics)?;
-        snapshot.rebalance = subscribed.bump;
-        migrate::group_tombstones(group, Some((&replaced.id, id)), &mut step.records);
-        let everyone = group.members.keys().map(|id| id.to_string());
-        step.effects.retain(|e| *e != Effect::ResolveRegexes);
-        step.effects.extend(everyone.map(|member_id| Effect::CancelAll { member_id }));
-        step.effects.push(Effect::BecomesClassic(snapshot));
-        member
-    } else {
-        let member = step.advance(group, &old, updated, Some(&owned), topics, limits, now_ms, Protocol::Classic)?;
-        let arm = |timer, after_ms| Effect::Arm { member_id: id.clone(), timer, at_ms: now_ms + i64::from(after_ms) };
-        step.effects.push(Effect::Cancel { member_id: id.clone(), timer: Timer::ClassicJoin });
-        step.effects.push(arm(Timer::Session, request.session_timeout_ms));
-        step.effects.push(arm(Timer::ClassicSync, request.rebalance_timeout_ms));
-        member
+        None => {
+            let member = step.advance(group, &old, updated, Some(&owned), topics, limits, now_ms, Protocol::Classic)?;
+            let arm = |timer, after_ms| {
+                let at_ms = now_ms + i64::from(after_ms);
+                Effect::Arm { member_id: id.clone(), timer, at_ms }
+            };
+            step.effects.push(Effect::Cancel { member_id: id.clone(), timer: Timer::ClassicJoin });
+            step.effects.push(arm(Timer::Session, request.session_timeout_ms));
+            step.effects.push(arm(Timer::ClassicSync, request.rebalance_timeout_ms));
+            member
+        }
     };
     let response = JoinResponse { member_id: id.clone(), generation: member.epoch, protocol_name: first.name.clone() };
     Ok(Outcome { records: step.records, response, effects: step.effects })
+}
+
+fn updated(old: &Member, request: &JoinRequest, subscription: Subscription) -> Member {
+    let timeout_ms = request.rebalance_timeout_ms;
+    Member {
+        instance_id: request.instance_id.clone().or(old.instance_id.clone()),
+        rack_id: subscription.rack_id.or(old.rack_id.clone()),
+        rebalance_timeout_ms: if timeout_ms == -1 { old.rebalance_timeout_ms } else { timeout_ms },
+        subscribed_topics: subscription.topics.into_iter().collect(),
+        subscribed_regex: Some(String::new()),
+        client_id: request.client_id.clone(),
+        client_host: request.client_host.clone(),
+        classic: Some(ClassicMember {
+            session_timeout_ms: request.session_timeout_ms,
+            protocols: request.protocols.clone(),
+        }),
+        ..old.clone()
+    }
+}
+
+/// The last member of the consumer protocol comes back as a classic one: so does the group.
+#[expect(clippy::too_many_arguments, reason = "what a downgrade depends on, each once")]
+fn downgrade(
+    step: &mut Step,
+    group: &mut ConsumerGroup,
+    replaced: &Member,
+    mut member: Member,
+    bump: bool,
+    owned: &Assignment,
+    topics: &dyn TopicView,
+    now_ms: i64,
+) -> Result<Member, GroupError> {
+    step.group_epoch(group, &member, bump, topics);
+    if !bump {
+        let target = group.target_of(&member.id, member.instance_id.as_deref()).cloned().unwrap_or_default();
+        let goal = (group.target_epoch, &target);
+        member = step.reconcile(group, member, goal, false, Some(owned), topics, now_ms)?;
+    }
+    let mut snapshot = migrate::to_classic(group, &BTreeSet::new(), Some(&member), topics)?;
+    snapshot.rebalance = bump;
+    migrate::group_tombstones(group, Some((&replaced.id, &member.id)), &mut step.records);
+    step.effects.clear();
+    step.effects.extend(group.members.keys().map(|id| Effect::CancelAll { member_id: id.to_string() }));
+    step.effects.push(Effect::BecomesClassic(snapshot));
+    Ok(member)
 }
 
 /// A classic member must share a protocol with every classic member of the group.

@@ -66,6 +66,9 @@ pub fn heartbeat(
     };
     let updated = updated(&old, request);
     let mut step = Step { records, effects: Vec::new() };
+    if joins && let Some(replaced) = request.instance_id.as_deref().and_then(|i| group.static_member(i)) {
+        step.effects.push(Effect::CancelAll { member_id: replaced.id.to_string() });
+    }
     let member =
         step.advance(group, &old, updated, request.owned.as_ref(), topics, limits, now_ms, Protocol::Consumer)?;
 

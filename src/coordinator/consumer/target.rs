@@ -36,9 +36,12 @@ pub(super) fn update_target(
     own
 }
 
+/// Names and expression of a member.
+type Subscribed<'a> = (&'a BTreeSet<String>, Option<&'a str>);
+
 fn specification(group: &ConsumerGroup, updated: &Member, topics: &dyn TopicView) -> GroupSpec {
     // Members mostly subscribe to the same: they share one set.
-    let mut sets: HashMap<(&BTreeSet<String>, Option<&str>), Arc<BTreeSet<TopicId>>> = HashMap::new();
+    let mut sets: HashMap<Subscribed, Arc<BTreeSet<TopicId>>> = HashMap::new();
     let mut spec = GroupSpec::default();
     for member in group.members_with(updated) {
         let set = sets
