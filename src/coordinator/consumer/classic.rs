@@ -12,8 +12,7 @@ use super::heartbeat::{Protocol, Step, known_static, refuse_if_full, replace, un
 use super::leave::fence;
 use super::member::{ClassicMember, ClassicProtocol, Member, MemberState};
 use super::migrate::{self, PROTOCOL_TYPE, unreadable};
-use super::subscription::TopicView;
-use super::{ConsumerGroup, Limits};
+use super::{ConsumerGroup, Moment};
 use crate::coordinator::assignor::Assignment;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,13 +47,11 @@ pub struct JoinResponse {
 pub fn join(
     group: &mut ConsumerGroup,
     request: &JoinRequest,
-    topics: &dyn TopicView,
-    limits: &Limits,
-    now_ms: i64,
+    at: &Moment,
 ) -> Result<Outcome<JoinResponse>, GroupError> {
     let is_new = request.member_id.is_empty();
     let id = if is_new { &request.new_member_id } else { &request.member_id };
-    refuse_if_full(group, id, limits)?;
+    refuse_if_full(group, id, at.limits)?;
     if !supports(group, request) {
         let message = format!("Member {id}'s protocols are not supported.");
         return Err(GroupError::new(ErrorName::InconsistentGroupProtocol, message));
@@ -75,17 +72,17 @@ pub fn join(
         }
         _ => group.member(id).cloned().unwrap_or_else(|| Member::new(id)),
     };
-    let owned = to_ids(&subscription.owned, topics);
+    let owned = to_ids(&subscription.owned, at.topics);
     let updated = updated(&old, request, subscription);
-    let member = match replaced.filter(|r| migrate::downgrades_replacing(group, r, limits)) {
+    let member = match replaced.filter(|r| migrate::downgrades_replacing(group, r, at.limits)) {
         Some(replaced) => {
-            let subscribed = step.subscribe(group, &old, &updated, topics, limits, now_ms, Protocol::Classic)?;
-            downgrade(&mut step, group, &replaced, updated, subscribed.bump, &owned, topics, now_ms)?
+            let subscribed = step.subscribe(group, &old, &updated, at, Protocol::Classic)?;
+            downgrade(&mut step, group, &replaced, updated, subscribed.bump, &owned, at)?
         }
         None => {
-            let member = step.advance(group, &old, updated, Some(&owned), topics, limits, now_ms, Protocol::Classic)?;
+            let member = step.advance(group, &old, updated, Some(&owned), at, Protocol::Classic)?;
             let arm = |timer, after_ms| {
-                let at_ms = now_ms + i64::from(after_ms);
+                let at_ms = at.after(after_ms);
                 Effect::Arm { member_id: id.clone(), timer, at_ms }
             };
             step.effects.push(Effect::Cancel { member_id: id.clone(), timer: Timer::ClassicJoin });
@@ -117,7 +114,6 @@ fn updated(old: &Member, request: &JoinRequest, subscription: Subscription) -> M
 }
 
 /// The last member of the consumer protocol comes back as a classic one: so does the group.
-#[expect(clippy::too_many_arguments, reason = "what a downgrade depends on, each once")]
 fn downgrade(
     step: &mut Step,
     group: &mut ConsumerGroup,
@@ -125,16 +121,15 @@ fn downgrade(
     mut member: Member,
     bump: bool,
     owned: &Assignment,
-    topics: &dyn TopicView,
-    now_ms: i64,
+    at: &Moment,
 ) -> Result<Member, GroupError> {
-    step.group_epoch(group, &member, bump, topics);
+    step.group_epoch(group, &member, bump, at.topics);
     if !bump {
         let target = group.target_of(&member.id, member.instance_id.as_deref()).cloned().unwrap_or_default();
         let goal = (group.target_epoch, &target);
-        member = step.reconcile(group, member, goal, false, Some(owned), topics, now_ms)?;
+        member = step.reconcile(group, member, goal, false, Some(owned), at)?;
     }
-    let mut snapshot = migrate::to_classic(group, &BTreeSet::new(), Some(&member), topics)?;
+    let mut snapshot = migrate::to_classic(group, &BTreeSet::new(), Some(&member), at.topics)?;
     snapshot.rebalance = bump;
     migrate::group_tombstones(group, Some((&replaced.id, &member.id)), &mut step.records);
     step.effects.clear();
@@ -158,8 +153,7 @@ fn supports(group: &ConsumerGroup, request: &JoinRequest) -> bool {
 pub fn sync(
     group: &ConsumerGroup,
     request: &SyncRequest,
-    topics: &dyn TopicView,
-    now_ms: i64,
+    at: &Moment,
 ) -> Result<Outcome<Result<Vec<u8>, GroupError>>, GroupError> {
     let (member, classic) = classic_member(group, &request.member_id, request.instance_id.as_deref())?;
     same_generation(member, request.generation)?;
@@ -171,14 +165,14 @@ pub fn sync(
             group.id, member.id
         );
         let error = GroupError::new(ErrorName::RebalanceInProgress, message);
-        return Ok(Outcome { records: Vec::new(), response: Err(error), effects: vec![join_timer(member, now_ms)] });
+        return Ok(Outcome { records: Vec::new(), response: Err(error), effects: vec![join_timer(member, at)] });
     }
     let version = read_subscription(&offered.metadata).map_err(|_| unreadable())?.version;
     let effects = vec![
         Effect::Cancel { member_id: request.member_id.clone(), timer: Timer::ClassicSync },
-        session_timer(member, classic, now_ms),
+        session_timer(member, classic, at),
     ];
-    let assignment = write_assignment(version, &to_names(&member.assigned, topics));
+    let assignment = write_assignment(version, &to_names(&member.assigned, at.topics));
     Ok(Outcome { records: Vec::new(), response: Ok(assignment), effects })
 }
 
@@ -214,11 +208,11 @@ pub fn heartbeat(
     member_id: &str,
     instance_id: Option<&str>,
     generation: i32,
-    now_ms: i64,
+    at: &Moment,
 ) -> Result<Outcome<bool>, GroupError> {
     let (member, classic) = classic_member(group, member_id, instance_id)?;
     same_generation(member, generation)?;
-    let mut effects = vec![session_timer(member, classic, now_ms)];
+    let mut effects = vec![session_timer(member, classic, at)];
     let rejoin = member.epoch < group.epoch
         || match member.state {
             MemberState::UnrevokedPartitions => true,
@@ -226,7 +220,7 @@ pub fn heartbeat(
             MemberState::Stable | MemberState::Unknown => false,
         };
     if rejoin {
-        effects.push(join_timer(member, now_ms));
+        effects.push(join_timer(member, at));
     }
     Ok(Outcome { records: Vec::new(), response: rejoin, effects })
 }
@@ -252,12 +246,11 @@ pub struct LeavingMember {
 pub fn leave(
     group: &ConsumerGroup,
     leaving: &[LeavingMember],
-    topics: &dyn TopicView,
-    limits: &Limits,
+    at: &Moment,
 ) -> Result<Outcome<Vec<Result<(), GroupError>>>, GroupError> {
     let found: Vec<Result<&Member, GroupError>> = leaving.iter().map(|l| find_leaving(group, l)).collect();
     let ids: Vec<&str> = found.iter().flatten().map(|m| &*m.id).collect();
-    let outcome = fence(group, &ids, topics, limits)?;
+    let outcome = fence(group, &ids, at)?;
     Ok(outcome.with(found.into_iter().map(|f| f.map(|_| ())).collect()))
 }
 
@@ -305,12 +298,12 @@ fn same_generation(member: &Member, received: i32) -> Result<(), GroupError> {
     Err(GroupError::new(ErrorName::IllegalGeneration, message))
 }
 
-fn session_timer(member: &Member, classic: &ClassicMember, now_ms: i64) -> Effect {
-    let at_ms = now_ms + i64::from(classic.session_timeout_ms);
+fn session_timer(member: &Member, classic: &ClassicMember, at: &Moment) -> Effect {
+    let at_ms = at.after(classic.session_timeout_ms);
     Effect::Arm { member_id: member.id.to_string(), timer: Timer::Session, at_ms }
 }
 
-fn join_timer(member: &Member, now_ms: i64) -> Effect {
-    let at_ms = now_ms + i64::from(member.rebalance_timeout_ms);
+fn join_timer(member: &Member, at: &Moment) -> Effect {
+    let at_ms = at.after(member.rebalance_timeout_ms);
     Effect::ArmIfAbsent { member_id: member.id.to_string(), timer: Timer::ClassicJoin, at_ms }
 }

@@ -8,7 +8,7 @@ use super::reconcile::{Goal, reconcile};
 use super::records::Change;
 use super::subscription::{RegexChange, TopicView, metadata_hash, topic_ids, update_regex};
 use super::target::update_target;
-use super::{ConsumerGroup, Limits};
+use super::{ConsumerGroup, Limits, Moment};
 use crate::coordinator::assignor::Assignment;
 
 /// A heartbeat without its group. What is `None` (or -1) has not changed since the last one.
@@ -45,19 +45,17 @@ pub struct HeartbeatResponse {
 pub fn heartbeat(
     group: &mut ConsumerGroup,
     request: &HeartbeatRequest,
-    topics: &dyn TopicView,
-    limits: &Limits,
-    now_ms: i64,
+    at: &Moment,
 ) -> Result<Outcome<HeartbeatResponse>, GroupError> {
     if matches!(request.member_epoch, LEAVE_EPOCH | STATIC_LEAVE_EPOCH) {
-        return leave(group, request, topics, limits);
+        return leave(group, request, at);
     }
     let joins = request.member_epoch == JOIN_EPOCH;
     if group.epoch == 0 && !joins {
         let message = format!("Consumer group {} not found.", group.id);
         return Err(GroupError::new(ErrorName::GroupIdNotFound, message));
     }
-    refuse_if_full(group, &request.member_id, limits)?;
+    refuse_if_full(group, &request.member_id, at.limits)?;
 
     let mut records = Vec::new();
     let old = match &request.instance_id {
@@ -69,10 +67,9 @@ pub fn heartbeat(
     if joins && let Some(replaced) = request.instance_id.as_deref().and_then(|i| group.static_member(i)) {
         step.effects.push(Effect::CancelAll { member_id: replaced.id.to_string() });
     }
-    let member =
-        step.advance(group, &old, updated, request.owned.as_ref(), topics, limits, now_ms, Protocol::Consumer)?;
+    let member = step.advance(group, &old, updated, request.owned.as_ref(), at, Protocol::Consumer)?;
 
-    let at_ms = now_ms + i64::from(limits.session_timeout_ms);
+    let at_ms = at.after(at.limits.session_timeout_ms);
     step.effects.push(Effect::Arm { member_id: request.member_id.clone(), timer: Timer::Session, at_ms });
 
     // A full request is how a member says that it lost the last answer.
@@ -83,7 +80,7 @@ pub fn heartbeat(
     let response = HeartbeatResponse {
         member_id: member.id.to_string(),
         member_epoch: member.epoch,
-        heartbeat_interval_ms: limits.heartbeat_interval_ms,
+        heartbeat_interval_ms: at.limits.heartbeat_interval_ms,
         assignment: tell.then_some(member.assigned),
     };
     Ok(Outcome { records: step.records, response, effects: step.effects })
@@ -240,46 +237,40 @@ pub(super) struct Step {
 
 impl Step {
     /// The common part of a heartbeat and of a classic member's join: subscription, group epoch, target, reconciliation.
-    #[expect(clippy::too_many_arguments, reason = "what a step depends on, each once")]
     pub fn advance(
         &mut self,
         group: &mut ConsumerGroup,
         old: &Member,
         updated: Member,
         owned: Option<&Assignment>,
-        topics: &dyn TopicView,
-        limits: &Limits,
-        now_ms: i64,
+        at: &Moment,
         protocol: Protocol,
     ) -> Result<Member, GroupError> {
-        let subscription = self.subscribe(group, old, &updated, topics, limits, now_ms, protocol)?;
-        let epoch = self.group_epoch(group, &updated, subscription.bump, topics);
+        let subscription = self.subscribe(group, old, &updated, at, protocol)?;
+        let epoch = self.group_epoch(group, &updated, subscription.bump, at.topics);
         let (target_epoch, target) = if epoch > group.target_epoch {
-            (epoch, update_target(group, epoch, &updated, topics, limits, &mut self.records))
+            (epoch, update_target(group, epoch, &updated, at, &mut self.records))
         } else {
             let target = group.target_of(&updated.id, updated.instance_id.as_deref());
             (group.target_epoch, target.cloned().unwrap_or_default())
         };
-        self.reconcile(group, updated, (target_epoch, &target), subscription.changed, owned, topics, now_ms)
+        self.reconcile(group, updated, (target_epoch, &target), subscription.changed, owned, at)
     }
 
     /// Records what changed of the member and its expression.
-    #[expect(clippy::too_many_arguments, reason = "what a subscription depends on, each once")]
     pub fn subscribe(
         &mut self,
         group: &ConsumerGroup,
         old: &Member,
         updated: &Member,
-        topics: &dyn TopicView,
-        limits: &Limits,
-        now_ms: i64,
+        at: &Moment,
         protocol: Protocol,
     ) -> Result<Subscription, GroupError> {
         if updated != old {
             self.records.push(Change::member(updated));
         }
         let names_changed = updated.subscribed_topics != old.subscribed_topics;
-        let (regex, resolve) = update_regex(group, old, updated, topics, limits, now_ms, &mut self.records)?;
+        let (regex, resolve) = update_regex(group, old, updated, at, &mut self.records)?;
         if resolve {
             self.effects.push(Effect::ResolveRegexes);
         }
@@ -320,7 +311,6 @@ impl Step {
         epoch
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a reconciliation depends on, each once")]
     pub fn reconcile(
         &mut self,
         group: &ConsumerGroup,
@@ -328,8 +318,7 @@ impl Step {
         (epoch, target): (i32, &Assignment),
         subscription_changed: bool,
         owned: Option<&Assignment>,
-        topics: &dyn TopicView,
-        now_ms: i64,
+        at: &Moment,
     ) -> Result<Member, GroupError> {
         if !subscription_changed && member.is_reconciled_to(epoch) {
             return Ok(member);
@@ -337,7 +326,7 @@ impl Step {
         let goal = Goal {
             epoch,
             target,
-            subscribed: topic_ids(&member, &group.resolved, topics),
+            subscribed: topic_ids(&member, &group.resolved, at.topics),
             subscription_changed,
             owned,
             is_free: &|topic, partition| group.is_free(topic, partition),
@@ -348,7 +337,7 @@ impl Step {
         }
         self.records.push(Change::current(&reconciled));
         if !reconciled.uses_classic_protocol() {
-            self.effects.push(rebalance_timer(&reconciled, now_ms));
+            self.effects.push(rebalance_timer(&reconciled, at));
         }
         Ok(reconciled)
     }
@@ -363,11 +352,11 @@ pub(super) struct Subscription {
 }
 
 /// A member that must give something up has its rebalance timeout for it.
-fn rebalance_timer(member: &Member, now_ms: i64) -> Effect {
+fn rebalance_timer(member: &Member, at: &Moment) -> Effect {
     let member_id = member.id.to_string();
     let timer = Timer::Rebalance { member_epoch: member.epoch };
     if member.state == MemberState::UnrevokedPartitions {
-        Effect::Arm { member_id, timer, at_ms: now_ms + i64::from(member.rebalance_timeout_ms) }
+        Effect::Arm { member_id, timer, at_ms: at.after(member.rebalance_timeout_ms) }
     } else {
         Effect::Cancel { member_id, timer }
     }

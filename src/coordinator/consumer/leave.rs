@@ -8,16 +8,15 @@ use super::heartbeat::{HeartbeatRequest, HeartbeatResponse, known_static, tombst
 use super::member::{Member, STATIC_LEAVE_EPOCH};
 use super::migrate;
 use super::records::Change;
-use super::subscription::{TopicView, metadata_hash};
-use super::{ConsumerGroup, Limits};
+use super::subscription::metadata_hash;
+use super::{ConsumerGroup, Moment};
 use crate::coordinator::assignor::Assignment;
 
 /// A heartbeat with epoch -1 or -2.
 pub(super) fn leave(
     group: &ConsumerGroup,
     request: &HeartbeatRequest,
-    topics: &dyn TopicView,
-    limits: &Limits,
+    at: &Moment,
 ) -> Result<Outcome<HeartbeatResponse>, GroupError> {
     if group.epoch == 0 {
         return Err(GroupError::new(ErrorName::GroupIdNotFound, format!("Group {} not found.", group.id)));
@@ -37,26 +36,21 @@ pub(super) fn leave(
         let away = Member { epoch: STATIC_LEAVE_EPOCH, pending_revocation: Assignment::new(), ..member.clone() };
         return Ok(Outcome { records: vec![Change::current(&away)], response, effects: Vec::new() });
     }
-    Ok(fence(group, &[&member.id], topics, limits)?.with(response))
+    Ok(fence(group, &[&member.id], at)?.with(response))
 }
 
 /// Removes members: who left, or whose session, join or sync timeout ended. Ids that are not members are skipped.
 ///
 /// Errors: GROUP_ID_NOT_FOUND if only classic members remain and their subscriptions cannot be read.
-pub fn fence(
-    group: &ConsumerGroup,
-    member_ids: &[&str],
-    topics: &dyn TopicView,
-    limits: &Limits,
-) -> Result<Outcome<()>, GroupError> {
+pub fn fence(group: &ConsumerGroup, member_ids: &[&str], at: &Moment) -> Result<Outcome<()>, GroupError> {
     let mut outcome = Outcome { records: Vec::new(), response: (), effects: Vec::new() };
     let gone: BTreeSet<&str> = member_ids.iter().copied().filter(|id| group.members.contains_key(*id)).collect();
     if gone.is_empty() {
         return Ok(outcome);
     }
     outcome.effects.extend(gone.iter().map(|id| Effect::CancelAll { member_id: (*id).into() }));
-    if migrate::downgrades_without(group, &gone, limits) {
-        let snapshot = migrate::to_classic(group, &gone, None, topics)?;
+    if migrate::downgrades_without(group, &gone, at.limits) {
+        let snapshot = migrate::to_classic(group, &gone, None, at.topics)?;
         migrate::group_tombstones(group, None, &mut outcome.records);
         outcome.effects.extend(
             group
@@ -78,7 +72,7 @@ pub fn fence(
     for regex in unused {
         outcome.records.push(Change::Regex { regex: regex.into(), value: None });
     }
-    let hash = metadata_hash(remaining(), &group.resolved, topics);
+    let hash = metadata_hash(remaining(), &group.resolved, at.topics);
     outcome.records.push(Change::group(group.epoch + 1, hash));
     Ok(outcome)
 }
@@ -88,10 +82,9 @@ pub fn rebalance_timeout_expired(
     group: &ConsumerGroup,
     member_id: &str,
     member_epoch: i32,
-    topics: &dyn TopicView,
-    limits: &Limits,
+    at: &Moment,
 ) -> Result<Outcome<()>, GroupError> {
     let stuck = group.members.get(member_id).is_some_and(|m| m.epoch == member_epoch);
     let fenced: &[&str] = if stuck { &[member_id] } else { &[] };
-    fence(group, fenced, topics, limits)
+    fence(group, fenced, at)
 }

@@ -9,7 +9,7 @@ use super::error::{ErrorName, GroupError};
 use super::member::{ClassicMember, ClassicProtocol, Member};
 use super::records::{Change, CurrentAssignment};
 use super::subscription::{TopicView, metadata_hash};
-use super::{ConsumerGroup, Limits};
+use super::{ConsumerGroup, Limits, Moment};
 use crate::base::TopicId;
 use crate::coordinator::assignor::Assignment;
 
@@ -54,31 +54,25 @@ pub struct Upgraded {
 /// answered REBALANCE_IN_PROGRESS by the caller.
 ///
 /// Errors: GROUP_ID_NOT_FOUND if it may not be upgraded, UNKNOWN_SERVER_ERROR if its members' bytes cannot be read.
-pub fn upgrade(
-    group_id: &str,
-    classic: &ClassicSnapshot,
-    topics: &dyn TopicView,
-    limits: &Limits,
-    now_ms: i64,
-) -> Result<Upgraded, GroupError> {
+pub fn upgrade(group_id: &str, classic: &ClassicSnapshot, at: &Moment) -> Result<Upgraded, GroupError> {
     let refused = |why: &str| {
         let message = format!("Cannot upgrade classic group {group_id} to consumer group because {why}.");
         GroupError::new(ErrorName::GroupIdNotFound, message)
     };
-    if !limits.migration.upgrade {
+    if !at.limits.migration.upgrade {
         return Err(refused("online upgrade is disabled"));
     }
     if classic.protocol_type != PROTOCOL_TYPE {
         return Err(refused("the group does not use the consumer embedded protocol"));
     }
-    if classic.members.len() > limits.members_max {
+    if classic.members.len() > at.limits.members_max {
         return Err(refused("the group size exceeds the consumer group maximum size"));
     }
     let mut members = Vec::with_capacity(classic.members.len());
     // A careless client-side assignor may have given a partition to two members: the first keeps it.
     let mut taken: BTreeSet<(TopicId, i32)> = BTreeSet::new();
     for member in &classic.members {
-        let mut modern = modern_member(member, classic, topics, &refused)?;
+        let mut modern = modern_member(member, classic, at.topics, &refused)?;
         for (topic, partitions) in &mut modern.assigned {
             partitions.retain(|p| taken.insert((*topic, *p)));
         }
@@ -87,7 +81,7 @@ pub fn upgrade(
     }
 
     let mut records: Vec<Change> = members.iter().map(Change::member).collect();
-    let hash = metadata_hash(members.iter(), &BTreeMap::new(), topics);
+    let hash = metadata_hash(members.iter(), &BTreeMap::new(), at.topics);
     records.push(Change::group(classic.generation, hash));
     records.extend(
         members.iter().map(|m| Change::TargetMember { member_id: m.id.to_string(), value: Some(m.assigned.clone()) }),
@@ -100,7 +94,7 @@ pub fn upgrade(
     let effects = classic.members.iter().map(|m| Effect::Arm {
         member_id: m.member_id.clone(),
         timer: Timer::Session,
-        at_ms: now_ms + i64::from(m.session_timeout_ms),
+        at_ms: at.after(m.session_timeout_ms),
     });
     Ok(Upgraded { group, records, effects: effects.collect() })
 }

@@ -71,6 +71,20 @@ impl Default for Limits {
     }
 }
 
+/// What a request is handled against.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    pub topics: &'a dyn TopicView,
+    pub limits: &'a Limits,
+    pub now_ms: i64,
+}
+
+impl Moment<'_> {
+    fn after(&self, ms: i32) -> i64 {
+        self.now_ms + i64::from(ms)
+    }
+}
+
 /// Kafka's names, as ListGroups and ConsumerGroupDescribe have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupState {

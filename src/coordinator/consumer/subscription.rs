@@ -11,7 +11,7 @@ use super::effect::Outcome;
 use super::error::{ErrorName, GroupError};
 use super::member::Member;
 use super::records::{Change, ResolvedRegex};
-use super::{ConsumerGroup, Limits};
+use super::{ConsumerGroup, Moment};
 use crate::base::TopicId;
 
 /// Largest compiled expression.
@@ -88,14 +88,22 @@ fn describe(error: &regex::Error) -> String {
     }
 }
 
-/// The existing topics that a member subscribes to.
+/// The existing topics that a member subscribes to, with their partition counts.
+pub(super) fn topics_of<'a>(
+    member: &'a Member,
+    resolved: &'a BTreeMap<String, ResolvedRegex>,
+    topics: &'a dyn TopicView,
+) -> impl Iterator<Item = (TopicId, i32)> + 'a {
+    let matched = member.regex().and_then(|r| resolved.get(r)).map_or(&[][..], |r| &r.topics);
+    member.subscribed_topics.iter().chain(matched).filter_map(|name| topics.topic(name))
+}
+
 pub(super) fn topic_ids(
     member: &Member,
     resolved: &BTreeMap<String, ResolvedRegex>,
     topics: &dyn TopicView,
 ) -> BTreeSet<TopicId> {
-    let matched = member.regex().and_then(|r| resolved.get(r)).map_or(&[][..], |r| &r.topics);
-    member.subscribed_topics.iter().chain(matched).filter_map(|name| topics.topic(name)).map(|(id, _)| id).collect()
+    topics_of(member, resolved, topics).map(|(id, _)| id).collect()
 }
 
 /// A hash of the existing topics that `members` subscribe to; 0 without any. Kafka's is another function of the same
@@ -161,9 +169,7 @@ pub(super) fn update_regex(
     group: &ConsumerGroup,
     old: &Member,
     new: &Member,
-    topics: &dyn TopicView,
-    limits: &Limits,
-    now_ms: i64,
+    at: &Moment,
     records: &mut Vec<Change>,
 ) -> Result<(RegexChange, bool), GroupError> {
     let mut change = RegexChange::None;
@@ -188,25 +194,25 @@ pub(super) fn update_regex(
     }
     let used: BTreeSet<&str> = group.members_with(new).filter_map(Member::regex).collect();
     wanted |= used.len() != group.resolved.len();
-    wanted |= group.seen.regexes != Some(topics.version());
-    wanted |= group.resolved.values().any(|r| is_due(r, limits, now_ms));
+    wanted |= group.seen.regexes != Some(at.topics.version());
+    wanted |= group.resolved.values().any(|r| is_due(r, at));
     Ok((change, wanted && !used.is_empty()))
 }
 
-fn is_due(resolved: &ResolvedRegex, limits: &Limits, now_ms: i64) -> bool {
-    now_ms > resolved.resolved_at_ms + limits.regex_refresh_ms
+fn is_due(resolved: &ResolvedRegex, at: &Moment) -> bool {
+    at.now_ms > resolved.resolved_at_ms + at.limits.regex_refresh_ms
 }
 
 /// Resolves all expressions of a group: what the effect `ResolveRegexes` asks for. The members learn of it at their next
 /// heartbeats. An expression whose topics have not changed is recorded again only when a refresh is due.
-pub fn resolve_regexes(group: &mut ConsumerGroup, topics: &dyn TopicView, limits: &Limits, now_ms: i64) -> Outcome<()> {
+pub fn resolve_regexes(group: &mut ConsumerGroup, at: &Moment) -> Outcome<()> {
     let mut outcome = Outcome { records: Vec::new(), response: (), effects: Vec::new() };
-    let version = topics.version();
+    let version = at.topics.version();
     let used: BTreeSet<&str> = group.members.values().filter_map(Member::regex).collect();
     if used.is_empty() {
         return outcome;
     }
-    let names = topics.names();
+    let names = at.topics.names();
     let mut resolved = group.resolved.clone();
     let mut bump = false;
     for regex in used {
@@ -214,14 +220,14 @@ pub fn resolve_regexes(group: &mut ConsumerGroup, topics: &dyn TopicView, limits
         let old = group.resolved.get(regex);
         let changed = old.map_or(&[][..], |r| &r.topics) != matched;
         bump |= changed;
-        if old.is_some_and(|old| !changed && !is_due(old, limits, now_ms)) {
+        if old.is_some_and(|old| !changed && !is_due(old, at)) {
             continue;
         }
-        let value = ResolvedRegex { topics: matched, version: version as i64, resolved_at_ms: now_ms };
+        let value = ResolvedRegex { topics: matched, version: version as i64, resolved_at_ms: at.now_ms };
         resolved.insert(regex.into(), value.clone());
         outcome.records.push(Change::Regex { regex: regex.into(), value: Some(value) });
     }
-    let hash = metadata_hash(group.members.values(), &resolved, topics);
+    let hash = metadata_hash(group.members.values(), &resolved, at.topics);
     if bump || hash != group.metadata_hash {
         outcome.records.push(Change::group(group.epoch + 1, hash));
         group.seen.metadata = Some((version, group.epoch + 1));

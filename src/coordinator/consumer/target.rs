@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::member::Member;
 use super::records::Change;
-use super::subscription::{TopicView, topic_ids};
-use super::{ConsumerGroup, Limits};
+use super::subscription::{TopicView, topics_of};
+use super::{ConsumerGroup, Limits, Moment};
 use crate::base::TopicId;
 use crate::coordinator::assignor::{self, Assignment, Assignor, GroupSpec, MemberSpec};
 
@@ -16,12 +16,11 @@ pub(super) fn update_target(
     group: &ConsumerGroup,
     epoch: i32,
     updated: &Member,
-    topics: &dyn TopicView,
-    limits: &Limits,
+    at: &Moment,
     records: &mut Vec<Change>,
 ) -> Assignment {
-    let spec = specification(group, updated, topics);
-    let mut assigned = assignor_of(group, updated, limits).assign(&spec);
+    let spec = specification(group, updated, at.topics);
+    let mut assigned = assignor_of(group, updated, at.limits).assign(&spec);
     let mut own = Assignment::new();
     for id in spec.members.keys() {
         let assignment = assigned.remove(id).unwrap_or_default();
@@ -44,9 +43,12 @@ fn specification(group: &ConsumerGroup, updated: &Member, topics: &dyn TopicView
     let mut sets: HashMap<Subscribed, Arc<BTreeSet<TopicId>>> = HashMap::new();
     let mut spec = GroupSpec::default();
     for member in group.members_with(updated) {
-        let set = sets
-            .entry((&member.subscribed_topics, member.regex()))
-            .or_insert_with(|| Arc::new(topic_ids(member, &group.resolved, topics)));
+        let set = sets.entry((&member.subscribed_topics, member.regex())).or_insert_with(|| {
+            let counts: BTreeMap<TopicId, i32> = topics_of(member, &group.resolved, topics).collect();
+            let set = counts.keys().copied().collect();
+            spec.partitions.extend(counts);
+            Arc::new(set)
+        });
         let assigned = group.target_of(&member.id, member.instance_id.as_deref()).cloned().unwrap_or_default();
         spec.members.insert(
             member.id.to_string(),
@@ -57,12 +59,6 @@ fn specification(group: &ConsumerGroup, updated: &Member, topics: &dyn TopicView
                 assigned,
             },
         );
-    }
-    let subscribed: BTreeSet<TopicId> = sets.values().flat_map(|s| s.iter().copied()).collect();
-    for name in subscribed.iter().filter_map(|id| topics.topic_name(*id)) {
-        if let Some((id, partitions)) = topics.topic(&name) {
-            spec.partitions.insert(id, partitions);
-        }
     }
     spec
 }

@@ -1,5 +1,12 @@
 //! Request in, records and response out, clock advanced.
 
+/// The moment of a bench, borrowing no more of it than it needs.
+macro_rules! at {
+    ($bench:expr) => {
+        Moment { topics: &$bench.topics, limits: &$bench.limits, now_ms: $bench.now_ms }
+    };
+}
+
 mod churn;
 mod classic;
 mod heartbeats;
@@ -128,8 +135,7 @@ impl Bench {
                 }
                 Effect::CancelAll { member_id } => self.timers.retain(|(id, _), _| *id != member_id),
                 Effect::ResolveRegexes => {
-                    let outcome =
-                        subscription::resolve_regexes(&mut self.group, &self.topics, &self.limits, self.now_ms);
+                    let outcome = subscription::resolve_regexes(&mut self.group, &at!(self));
                     self.commit(outcome);
                 }
                 Effect::BecomesClassic(snapshot) => self.became_classic = Some(snapshot),
@@ -141,7 +147,7 @@ impl Bench {
 
     pub fn send(&mut self, request: &HeartbeatRequest) -> Result<HeartbeatResponse, GroupError> {
         validate("g", request, 1, &self.limits)?;
-        let outcome = heartbeat(&mut self.group, request, &self.topics, &self.limits, self.now_ms)?;
+        let outcome = heartbeat(&mut self.group, request, &at!(self))?;
         Ok(self.commit(outcome))
     }
 
@@ -167,9 +173,9 @@ impl Bench {
             self.timers.remove(&key);
             let outcome = match timer {
                 Timer::Rebalance { member_epoch } => {
-                    rebalance_timeout_expired(&self.group, &key.0, member_epoch, &self.topics, &self.limits)
+                    rebalance_timeout_expired(&self.group, &key.0, member_epoch, &at!(self))
                 }
-                _ => fence(&self.group, &[&key.0], &self.topics, &self.limits),
+                _ => fence(&self.group, &[&key.0], &at!(self)),
             };
             self.commit(outcome.expect("can be fenced"));
         }

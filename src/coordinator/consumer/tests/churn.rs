@@ -110,11 +110,10 @@ impl World {
 
     fn beat_classic(&mut self, at: usize) {
         let client = self.clients[at].clone();
-        let now = self.bench.now_ms;
         let known = self.bench.group.member(&client.id).is_some_and(|m| m.epoch == client.epoch);
         if known {
-            let outcome =
-                classic_api::heartbeat(&self.bench.group, &client.id, None, client.epoch, now).expect("known");
+            let outcome = classic_api::heartbeat(&self.bench.group, &client.id, None, client.epoch, &at!(self.bench))
+                .expect("known");
             if !self.bench.commit(outcome) {
                 return;
             }
@@ -133,7 +132,7 @@ impl World {
             generation: joined.generation,
             ..classic_api::SyncRequest::default()
         };
-        let outcome = classic_api::sync(&self.bench.group, &request, &self.bench.topics, now).expect("a member");
+        let outcome = classic_api::sync(&self.bench.group, &request, &at!(self.bench)).expect("a member");
         let client = &mut self.clients[at];
         client.epoch = joined.generation;
         if let Ok(bytes) = self.bench.commit(outcome) {
@@ -147,8 +146,7 @@ impl World {
         let goodbye = self.walk.below(3);
         if client.classic && goodbye == 0 {
             let leaving = classic_api::LeavingMember { member_id: client.id, instance_id: None };
-            let outcome = classic_api::leave(&self.bench.group, &[leaving], &self.bench.topics, &self.bench.limits)
-                .expect("left");
+            let outcome = classic_api::leave(&self.bench.group, &[leaving], &at!(self.bench)).expect("left");
             self.bench.commit(outcome);
         } else if goodbye == 0 {
             let epoch = if client.instance.is_some() && self.walk.below(2) == 0 { -2 } else { -1 };
@@ -248,8 +246,7 @@ fn nothing_is_owned_twice_and_everything_once_in_the_end() {
         // After a restart the first heartbeat finds nothing to do.
         if let Some(client) = world.clients.iter().find(|c| !c.classic) {
             let request = HeartbeatRequest { instance_id: client.instance.clone(), ..beat(&client.id, client.epoch) };
-            let outcome =
-                heartbeat(&mut reloaded, &request, &bench.topics, &bench.limits, bench.now_ms).expect("known");
+            let outcome = heartbeat(&mut reloaded, &request, &at!(bench)).expect("known");
             assert_eq!(outcome.records, [], "seed {seed}");
         }
     }

@@ -43,7 +43,7 @@ pub fn join_classic(id: &str, topics: &[&str], owned: &[(&str, &[i32])]) -> Join
 
 impl Bench {
     pub fn join_classic(&mut self, request: &JoinRequest) -> Result<JoinResponse, GroupError> {
-        let outcome = classic::join(&mut self.group, request, &self.topics, &self.limits, self.now_ms)?;
+        let outcome = classic::join(&mut self.group, request, &at!(self))?;
         Ok(self.commit(outcome))
     }
 
@@ -55,13 +55,13 @@ impl Bench {
             protocol_name: Some("range".into()),
             ..SyncRequest::default()
         };
-        let outcome = classic::sync(&self.group, &request, &self.topics, self.now_ms)?;
+        let outcome = classic::sync(&self.group, &request, &at!(self))?;
         let bytes = self.commit(outcome)?;
         Ok(read_assignment(&bytes).expect("own bytes").0)
     }
 
     fn beat_classic(&mut self, id: &str, generation: i32) -> bool {
-        let outcome = classic::heartbeat(&self.group, id, None, generation, self.now_ms).expect("accepted");
+        let outcome = classic::heartbeat(&self.group, id, None, generation, &at!(self)).expect("accepted");
         self.commit(outcome)
     }
 }
@@ -162,7 +162,7 @@ fn members_leave_by_leave_group() {
         leaving("", Some("j")),
         leaving("b", None),
     ];
-    let outcome = classic::leave(&bench.group, &all, &bench.topics, &bench.limits).expect("answered");
+    let outcome = classic::leave(&bench.group, &all, &at!(bench)).expect("answered");
     let results: Vec<Option<ErrorName>> = bench.commit(outcome).into_iter().map(|r| r.err().map(|e| e.name)).collect();
     let (unknown, fenced) = (Some(ErrorName::UnknownMemberId), Some(ErrorName::FencedInstanceId));
     assert_eq!(results, [None, fenced, unknown, unknown, None]);

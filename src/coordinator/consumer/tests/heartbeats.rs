@@ -228,7 +228,7 @@ fn an_uncommitted_answer_changes_nothing() {
     bench.ok(&join("a", &["t"]));
     bench.topics.grow("t", 2);
     // The records of this one are lost.
-    heartbeat(&mut bench.group, &beat("a", 1), &bench.topics, &bench.limits, bench.now_ms).expect("accepted");
+    heartbeat(&mut bench.group, &beat("a", 1), &at!(bench)).expect("accepted");
     assert_eq!(bench.group.epoch(), 1);
     assert_eq!(bench.ok(&beat("a", 1)).member_epoch, 2, "the growth is seen again");
 }

@@ -27,7 +27,7 @@ fn classic_group(members: &[(&str, &[i32])]) -> ClassicSnapshot {
 }
 
 fn upgraded(bench: &mut Bench, classic: &ClassicSnapshot) {
-    let upgraded = upgrade("g", classic, &bench.topics, &bench.limits, bench.now_ms).expect("upgraded");
+    let upgraded = upgrade("g", classic, &at!(bench)).expect("upgraded");
     bench.group = ConsumerGroup::new("g");
     bench.commit(Outcome { records: upgraded.records, response: (), effects: upgraded.effects });
 }
@@ -83,7 +83,8 @@ fn a_static_member_downgrades_in_place() {
 fn what_cannot_be_upgraded_is_refused() {
     let bench = Bench::new(&[("t", 2)]);
     let refused = |classic: &ClassicSnapshot, limits: &Limits| {
-        upgrade("g", classic, &bench.topics, limits, 0).err().expect("refused").name
+        let at = Moment { limits, ..at!(bench) };
+        upgrade("g", classic, &at).err().expect("refused").name
     };
     let good = classic_group(&[("a", &[0]), ("b", &[1])]);
     let connect = ClassicSnapshot { protocol_type: "connect".into(), ..good.clone() };
