@@ -167,3 +167,71 @@ fn a_changed_subscription() {
     g.refused("b", -5, &says(), ErrorName::InvalidRequest, "MemberEpoch is invalid.");
     g.refused(" ", 0, &joins(&["u"]), ErrorName::InvalidRequest, "MemberId can't be empty.");
 }
+
+mod classic_members {
+    use super::super::classic::{join_classic, subscription};
+    use super::super::migration::classic_group;
+    use super::*;
+    use crate::coordinator::consumer::migrate::upgrade;
+
+    /// JoinGroup, as a member that is known: the generation.
+    #[track_caller]
+    fn joined(g: &mut Talk, id: &str, owned: Named, generation: i32) {
+        let answer = g.0.join_classic(&join_classic(id, &["t"], owned)).expect("joined");
+        assert_eq!((answer.generation, answer.protocol_name.as_str()), (generation, "range"));
+    }
+
+    #[track_caller]
+    fn synced(g: &mut Talk, id: &str, generation: i32, expected: Result<Named, ErrorName>) {
+        let expected = expected.map(|o| o.iter().map(|(t, p)| ((*t).to_string(), p.to_vec())).collect::<Vec<_>>());
+        assert_eq!(g.0.sync(id, generation).map_err(|e| e.name), expected);
+    }
+
+    #[test]
+    fn among_members_of_the_new_protocol() {
+        let mut g = Talk::with_topics();
+        g.ok("a", 0, &joins(&["t"]), (1, Some(T01)));
+        joined(&mut g, "k", NOTHING, 2);
+        synced(&mut g, "k", 2, Ok(NOTHING));
+        assert!(!g.0.beat_classic("k", 2));
+        g.ok("a", 1, &says(), (1, Some(T0)));
+        g.ok("a", 1, &owns(T0), (2, None));
+        assert!(g.0.beat_classic("k", 2));
+        joined(&mut g, "k", NOTHING, 2);
+        synced(&mut g, "k", 2, Ok(T1));
+        assert!(!g.0.beat_classic("k", 2));
+        g.ok("c", 0, &joins(&["t", "u"]), (3, Some(U01)));
+        assert!(g.0.beat_classic("k", 2));
+        synced(&mut g, "k", 2, Err(ErrorName::RebalanceInProgress));
+        joined(&mut g, "k", T1, 3);
+        synced(&mut g, "k", 3, Ok(T1));
+        assert!(!g.0.beat_classic("k", 3));
+        synced(&mut g, "k", 99, Err(ErrorName::IllegalGeneration));
+    }
+
+    #[test]
+    fn up_and_down_again() {
+        let mut g = Talk::with_topics();
+        let mut classic = classic_group(&[("v", &[0, 1])]);
+        classic.generation = 1;
+        classic.members[0].protocols[0].metadata = subscription(&["t"], &[]);
+        let bench = &mut g.0;
+        let upgraded = upgrade("g", &classic, &at!(bench)).expect("upgraded");
+        bench.commit(Outcome { records: upgraded.records, response: (), effects: upgraded.effects });
+
+        g.ok("new", 0, &joins(&["t"]), (2, Some(NOTHING)));
+        assert!(g.0.beat_classic("v", 1));
+        joined(&mut g, "v", T01, 1);
+        let kept = g.0.member("v").assigned.clone();
+        let (kept, other) = if kept == g.0.topics.some("t", &[0]) { (T0, T1) } else { (T1, T0) };
+        synced(&mut g, "v", 1, Ok(kept));
+        assert!(g.0.beat_classic("v", 1));
+        joined(&mut g, "v", kept, 2);
+        synced(&mut g, "v", 2, Ok(kept));
+        g.ok("new", 2, &says(), (2, Some(other)));
+        assert!(!g.0.beat_classic("v", 2));
+        g.ok("new", -1, &says(), (-1, None));
+        let classic = g.0.became_classic.take().expect("a classic group again");
+        assert_eq!((classic.generation, classic.rebalance), (2, true));
+    }
+}
