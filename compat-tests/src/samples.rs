@@ -180,6 +180,87 @@ fn cluster_body(key: ApiKey, version: i16) -> Option<Bytes> {
             let request = DescribeTopicPartitionsRequest::default().with_topics(vec![topic]);
             encode(&request.with_response_partition_limit(10).with_cursor(Some(cursor)), version)
         }
+        _ => group_body(key, version),
+    }
+}
+
+/// Requests of consumer groups. None of them joins: an answer that waits would hold the test up.
+fn group_body(key: ApiKey, version: i16) -> Option<Bytes> {
+    let group = || GroupId(text("hostile-group"));
+    match key {
+        ApiKey::JoinGroup => {
+            let protocol = join_group_request::JoinGroupRequestProtocol::default()
+                .with_name(text("range"))
+                .with_metadata(Bytes::from_static(b"\0\0"));
+            let request = JoinGroupRequest::default()
+                .with_group_id(group())
+                .with_session_timeout_ms(10_000)
+                .with_member_id(text("nobody"))
+                .with_protocol_type(text("consumer"))
+                .with_protocols(vec![protocol]);
+            encode(&if version >= 1 { request.with_rebalance_timeout_ms(10_000) } else { request }, version)
+        }
+        ApiKey::SyncGroup => {
+            let assignment = sync_group_request::SyncGroupRequestAssignment::default().with_member_id(text("nobody"));
+            let request = SyncGroupRequest::default()
+                .with_group_id(group())
+                .with_member_id(text("nobody"))
+                .with_assignments(vec![assignment]);
+            encode(&request, version)
+        }
+        ApiKey::Heartbeat => {
+            encode(&HeartbeatRequest::default().with_group_id(group()).with_member_id(text("nobody")), version)
+        }
+        ApiKey::LeaveGroup if version < 3 => {
+            encode(&LeaveGroupRequest::default().with_group_id(group()).with_member_id(text("nobody")), version)
+        }
+        ApiKey::LeaveGroup => {
+            let member = leave_group_request::MemberIdentity::default().with_member_id(text("nobody"));
+            encode(&LeaveGroupRequest::default().with_group_id(group()).with_members(vec![member]), version)
+        }
+        ApiKey::OffsetCommit => {
+            let partition = offset_commit_request::OffsetCommitRequestPartition::default().with_committed_offset(1);
+            let topic = offset_commit_request::OffsetCommitRequestTopic::default()
+                .with_name(topic_name(TOPIC))
+                .with_partitions(vec![partition]);
+            let request = OffsetCommitRequest::default()
+                .with_group_id(group())
+                .with_generation_id_or_member_epoch(-1)
+                .with_topics(vec![topic]);
+            encode(&request, version)
+        }
+        ApiKey::OffsetFetch if version < 8 => {
+            let topic = offset_fetch_request::OffsetFetchRequestTopic::default()
+                .with_name(topic_name(TOPIC))
+                .with_partition_indexes(vec![0, 1]);
+            encode(&OffsetFetchRequest::default().with_group_id(group()).with_topics(Some(vec![topic])), version)
+        }
+        ApiKey::OffsetFetch => {
+            let topic = offset_fetch_request::OffsetFetchRequestTopics::default()
+                .with_name(topic_name(TOPIC))
+                .with_partition_indexes(vec![0, 1]);
+            let wanted = offset_fetch_request::OffsetFetchRequestGroup::default()
+                .with_group_id(group())
+                .with_topics(Some(vec![topic]));
+            encode(&OffsetFetchRequest::default().with_groups(vec![wanted]), version)
+        }
+        ApiKey::OffsetDelete => {
+            let partition = offset_delete_request::OffsetDeleteRequestPartition::default();
+            let topic = offset_delete_request::OffsetDeleteRequestTopic::default()
+                .with_name(topic_name("not-there"))
+                .with_partitions(vec![partition]);
+            encode(&OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![topic]), version)
+        }
+        ApiKey::DescribeGroups => {
+            encode(&DescribeGroupsRequest::default().with_groups(vec![group(), GroupId(text("not-there"))]), version)
+        }
+        ApiKey::ListGroups => {
+            let request = ListGroupsRequest::default();
+            encode(&if version >= 4 { request.with_states_filter(vec![text("Stable")]) } else { request }, version)
+        }
+        ApiKey::DeleteGroups => {
+            encode(&DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text("not-there"))]), version)
+        }
         _ => None,
     }
 }

@@ -27,7 +27,13 @@ pub const API: Api = Api {
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: AlterPartitionReassignmentsRequest = request.decode(body)?;
     let mut response = AlterPartitionReassignmentsResponse::default();
-    response.error_message = None;
+    // Without topics Kafka answers before its controller is asked, and the message is empty rather than null.
+    response.error_message = asked.topics.is_empty().then(StrBytes::new);
+    // Kafka's controller does not begin what is late already.
+    let late = asked.timeout_ms <= 0 && !asked.topics.is_empty();
+    if late {
+        response.error_code = Error::RequestTimedOut.code();
+    }
     if request.version >= 1 {
         response.allow_replication_factor_change = asked.allow_replication_factor_change;
     }
@@ -40,7 +46,11 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 let mut out = ReassignablePartitionResponse::default();
                 out.error_message = None;
                 out.partition_index = p.partition_index;
-                if let Err((error, message)) = reassign(request, &topic.name, p.partition_index, replicas.as_deref()) {
+                let outcome = match late {
+                    true => Err((Error::RequestTimedOut, None)),
+                    false => reassign(request, &topic.name, p.partition_index, replicas.as_deref()),
+                };
+                if let Err((error, message)) = outcome {
                     out.error_code = error.code();
                     out.error_message = message.map(StrBytes::from_string);
                 }

@@ -12,7 +12,7 @@ use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicR
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::create_topics::{PARTITIONS_PER_REQUEST_MAX, Refusal, check_replicas, refusal};
+use super::create_topics::{RECORDS_PER_REQUEST_MAX, Refusal, check_replicas, refusal};
 use super::errors::{self, Error};
 use super::{Api, BadRequest, Reply, Request};
 use crate::broker::BrokerState;
@@ -31,6 +31,12 @@ struct Growth {
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: CreatePartitionsRequest = request.decode(body)?;
+    if asked.timeout_ms <= 0 {
+        // Kafka's controller does not begin what is late already.
+        let late = |t: CreatePartitionsTopic| answer(t.name.to_string(), Err((Error::RequestTimedOut, None)));
+        let response = CreatePartitionsResponse::default().with_results(asked.topics.into_iter().map(late).collect());
+        return Ok(Reply::Now(request.responder.frame(&response)));
+    }
     let mut times = HashMap::new();
     for topic in &asked.topics {
         *times.entry(topic.name.clone()).or_insert(0) += 1;
@@ -58,21 +64,20 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             results.push((name, result));
         }
         let mut response = CreatePartitionsResponse::default();
-        response.results = results
-            .into_iter()
-            .map(|(name, result)| {
-                let mut out = CreatePartitionsTopicResult::default();
-                out.error_message = None;
-                out.name = StrBytes::from_string(name).into();
-                if let Err((error, message)) = result {
-                    out.error_code = error.code();
-                    out.error_message = message.map(StrBytes::from_string);
-                }
-                out
-            })
-            .collect();
+        response.results = results.into_iter().map(|(name, result)| answer(name, result)).collect();
         responder.frame(&response)
     })))
+}
+
+fn answer(name: String, result: Result<(), Refusal>) -> CreatePartitionsTopicResult {
+    let mut out = CreatePartitionsTopicResult::default();
+    out.error_message = None;
+    out.name = StrBytes::from_string(name).into();
+    if let Err((error, message)) = result {
+        out.error_code = error.code();
+        out.error_message = message.map(StrBytes::from_string);
+    }
+    out
 }
 
 fn growth(topic: CreatePartitionsTopic, validate_only: bool) -> Growth {
@@ -115,8 +120,8 @@ fn plan(manager: &TopicManager, node_id: i32, growth: &Growth) -> Result<Metadat
         ));
     }
     let added = count - current;
-    if i64::from(added) > PARTITIONS_PER_REQUEST_MAX {
-        return Err(refusal(Error::UnknownServerError, "Unable to perform excessively large batch operation."));
+    if i64::from(added) > RECORDS_PER_REQUEST_MAX {
+        return Err((Error::UnknownServerError, None));
     }
     if let Some(assignments) = &growth.assignments {
         if assignments.len() as i32 != added {

@@ -25,6 +25,10 @@ pub const API: Api =
 
 /// Partitions of all topics of one request (`ReplicationControlManager.MAX_PARTITIONS_PER_BATCH`).
 pub const PARTITIONS_PER_REQUEST_MAX: i64 = 10_000;
+/// Records that one request may make (`QuorumController.MAX_RECORDS_PER_USER_OP`): one for each topic, partition and
+/// configuration.
+pub const RECORDS_PER_REQUEST_MAX: i64 = 10_000;
+pub const TOO_MANY_RECORDS: &str = "Unable to perform excessively large batch operation.";
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// A refusal with its message.
@@ -46,6 +50,8 @@ pub struct TopicSpec {
     pub assignments: Vec<(i32, Vec<i32>)>,
     pub configs: Vec<(String, Option<String>)>,
     pub validate_only: bool,
+    /// Topics of the same request: names are compared with those of topics that were there before it.
+    pub beside: Arc<[String]>,
 }
 
 /// A topic as it was created.
@@ -66,6 +72,7 @@ impl TopicSpec {
             assignments: Vec::new(),
             configs: Vec::new(),
             validate_only: false,
+            beside: Arc::default(),
         }
     }
 }
@@ -73,11 +80,24 @@ impl TopicSpec {
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: CreateTopicsRequest = request.decode(body)?;
     let version = request.version;
+    if asked.timeout_ms <= 0 {
+        // Kafka's controller does not begin what is late already.
+        let late = |t: CreatableTopic| {
+            answer(request.broker(), version, t.name.to_string(), Err((Error::RequestTimedOut, None)))
+        };
+        let response = CreateTopicsResponse::default().with_topics(asked.topics.into_iter().map(late).collect());
+        return Ok(Reply::Now(request.responder.frame(&response)));
+    }
     let mut times = HashMap::new();
     for topic in &asked.topics {
         *times.entry(topic.name.clone()).or_insert(0) += 1;
     }
-    let total: i64 = asked.topics.iter().map(|t| partitions_of(request.broker(), t)).sum();
+    let beside: Arc<[String]> = match &asked.topics[..] {
+        [] | [_] => Arc::default(),
+        topics => topics.iter().map(|t| t.name.to_string()).collect(),
+    };
+    let count = |t: &CreatableTopic| partitions_of(request.broker(), t.num_partitions, t.assignments.len());
+    let total: i64 = asked.topics.iter().map(count).sum();
     let mut results = Vec::new();
     let mut specs = Vec::new();
     let mut answered = Vec::new();
@@ -96,8 +116,13 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             let message = "Excessively large number of partitions per request.";
             results.push((name, Err(refusal(Error::PolicyViolation, message))));
         } else {
-            specs.push(spec(topic, asked.validate_only));
+            specs.push(spec(topic, asked.validate_only, beside.clone()));
         }
+    }
+    let records: i64 = specs.iter().map(|s| records_of(request.broker(), s)).sum();
+    if records > RECORDS_PER_REQUEST_MAX {
+        let refused = specs.drain(..).map(|s| (s.name, Err(refusal(Error::PolicyViolation, TOO_MANY_RECORDS))));
+        results.extend(refused);
     }
     let responder = request.responder;
     let broker = request.broker().clone();
@@ -113,17 +138,21 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     })))
 }
 
-fn partitions_of(broker: &BrokerState, topic: &CreatableTopic) -> i64 {
-    if !topic.assignments.is_empty() {
-        topic.assignments.len() as i64
-    } else if topic.num_partitions == -1 {
+fn partitions_of(broker: &BrokerState, asked: i32, assignments: usize) -> i64 {
+    if assignments > 0 {
+        assignments as i64
+    } else if asked == -1 {
         i64::from(broker.topics.config().num_partitions())
     } else {
-        i64::from(topic.num_partitions.max(0))
+        i64::from(asked.max(0))
     }
 }
 
-fn spec(topic: CreatableTopic, validate_only: bool) -> TopicSpec {
+fn records_of(broker: &BrokerState, spec: &TopicSpec) -> i64 {
+    1 + spec.configs.len() as i64 + partitions_of(broker, spec.partitions, spec.assignments.len())
+}
+
+fn spec(topic: CreatableTopic, validate_only: bool, beside: Arc<[String]>) -> TopicSpec {
     TopicSpec {
         name: topic.name.to_string(),
         partitions: topic.num_partitions,
@@ -135,6 +164,7 @@ fn spec(topic: CreatableTopic, validate_only: bool) -> TopicSpec {
             .collect(),
         configs: topic.configs.into_iter().map(|c| (c.name.to_string(), c.value.map(|v| v.to_string()))).collect(),
         validate_only,
+        beside,
     }
 }
 
@@ -170,7 +200,7 @@ fn plan(manager: &TopicManager, node_id: i32, spec: &TopicSpec) -> Result<Create
     if manager.topic(name).is_some() {
         return Err(refusal(Error::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
     }
-    if let Some(other) = manager.colliding(name) {
+    if let Some(other) = manager.colliding(name, &spec.beside) {
         let message = format!("Topic '{name}' collides with existing topic: {other}");
         return Err(refusal(Error::InvalidTopicException, message));
     }
@@ -300,7 +330,7 @@ fn answer(broker: &BrokerState, version: i16, name: String, result: Result<Creat
 
 /// Every configuration of the new topic, sorted by name.
 fn described(broker: &BrokerState, created: &Created) -> Vec<CreatableTopicConfigs> {
-    config::describe::topic(&broker.topics.config(), &created.configs)
+    config::describe::created_topic(&broker.topics.config(), &created.configs)
         .into_iter()
         .map(|entry| {
             let mut out = CreatableTopicConfigs::default();

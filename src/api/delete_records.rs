@@ -10,7 +10,7 @@ use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionRe
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use super::errors::{self, Error};
-use super::{Api, BadRequest, Reply, Request};
+use super::{Api, BadRequest, Reply, Request, repeats};
 use crate::broker::BrokerState;
 use crate::topic::{MetadataRecord, Touch, collision_key};
 
@@ -25,7 +25,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let broker = request.broker().clone();
     Ok(Reply::Later(Box::pin(async move {
         let mut response = DeleteRecordsResponse::default();
-        for topic in asked.topics {
+        for topic in repeats::once_each(asked.topics) {
             let mut partitions = Vec::new();
             for p in topic.partitions {
                 let mut out = DeleteRecordsPartitionResult::default();

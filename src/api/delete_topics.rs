@@ -4,27 +4,28 @@
 //! under the name is another topic.
 //! Version notes: v3 TOPIC_DELETION_DISABLED (INVALID_REQUEST before), v5 messages, v6 topics by id.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use indexmap::IndexMap;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use super::create_topics::{Refusal, refusal};
-use super::errors::{self, Error};
+use super::errors::{self, Error, UNKNOWN_PARTITION_TEXT};
 use super::{Api, BadRequest, Reply, Request};
 use crate::base::TopicId;
 use crate::broker::BrokerState;
 use crate::config::BrokerValues;
-use crate::topic::{MetadataRecord, Touch, collision_key};
+use crate::topic::{MetadataRecord, Topic, Touch, collision_key};
 
 pub const API: Api =
     Api { key: 20, name: "DeleteTopics", versions: (1, 6), advertised_from: 1, flexible_from: 4, handle };
 
+const UNKNOWN_ID_TEXT: &str = "This server does not host this topic ID.";
+
 /// One topic as it is named.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Named {
     name: Option<TopicName>,
     id: TopicId,
@@ -42,88 +43,91 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     };
     let responder = request.responder;
     let broker = request.broker().clone();
-    if !broker.topics.config().get_bool("delete.topic.enable") {
-        let error = if version >= 3 { Error::TopicDeletionDisabled } else { Error::InvalidRequest };
-        let message = "This version does not support topic deletion.";
-        let outcomes = named.into_iter().map(|n| (n.name, n.id, Err(refusal(error, message)))).collect();
+    let refused = if !broker.topics.config().get_bool("delete.topic.enable") {
+        Some(if version >= 3 { Error::TopicDeletionDisabled } else { Error::InvalidRequest })
+    } else if asked.timeout_ms <= 0 {
+        // Kafka's controller does not begin what is late already.
+        Some(Error::RequestTimedOut)
+    } else {
+        None
+    };
+    if let Some(error) = refused {
+        let outcomes = named.into_iter().map(|n| (n.name, n.id, Err((error, None)))).collect();
         return Ok(Reply::Now(responder.frame(&answer(version, outcomes))));
     }
     Ok(Reply::Later(Box::pin(async move {
-        let mut outcomes: Vec<Outcome> = Vec::new();
-        for named in check(&broker, named, &mut outcomes) {
-            outcomes.push(delete(&broker, named).await);
+        let (mut outcomes, found) = find(&broker, named);
+        for topic in found {
+            outcomes.push(delete(&broker, &topic).await);
         }
         responder.frame(&answer(version, outcomes))
     })))
 }
 
-/// Sorts out what cannot be meant; answers what is left to delete.
-fn check(broker: &BrokerState, named: Vec<Named>, outcomes: &mut Vec<Outcome>) -> Vec<Named> {
-    let mut seen = HashSet::new();
-    let mut duplicates = HashSet::new();
-    for topic in &named {
-        let id = match &topic.name {
-            Some(name) if topic.id.is_zero() => broker.topics.topic(name).map_or(topic.id, |t| t.id),
-            _ => topic.id,
-        };
-        let key = if id.is_zero() { (topic.name.clone(), id) } else { (None, id) };
-        if !seen.insert(key.clone()) {
-            duplicates.insert(key);
-        }
-    }
-    let mut left = Vec::new();
-    let mut refused = HashSet::new();
-    for topic in named {
-        let id = match &topic.name {
-            Some(name) if topic.id.is_zero() => broker.topics.topic(name).map_or(topic.id, |t| t.id),
-            _ => topic.id,
-        };
-        let key = if id.is_zero() { (topic.name.clone(), id) } else { (None, id) };
-        let refuse = |message: &str| Err(refusal(Error::InvalidRequest, message));
-        if topic.name.is_some() && !topic.id.is_zero() {
-            outcomes.push((topic.name, topic.id, refuse("You may not specify both topic name and topic id.")));
-        } else if topic.name.is_none() && topic.id.is_zero() {
-            outcomes.push((None, topic.id, refuse("Neither topic name nor id were specified.")));
-        } else if duplicates.contains(&key) {
-            if refused.insert(topic.clone()) {
-                let message = if topic.name.is_some() { "Duplicate topic name." } else { "Duplicate topic id." };
-                outcomes.push((topic.name, topic.id, refuse(message)));
+/// Finds what is meant, and refuses what cannot be meant (Kafka's `ControllerApis.deleteTopics`).
+fn find(broker: &BrokerState, named: Vec<Named>) -> (Vec<Outcome>, Vec<Arc<Topic>>) {
+    let mut outcomes = Vec::new();
+    let mut names: IndexMap<TopicName, usize> = IndexMap::new();
+    let mut ids: IndexMap<TopicId, usize> = IndexMap::new();
+    let invalid = |message: &str| Err(refusal(Error::InvalidRequest, message));
+    for Named { name, id } in named {
+        match name {
+            Some(name) if id.is_zero() => *names.entry(name).or_default() += 1,
+            Some(name) => {
+                outcomes.push((Some(name), id, invalid("You may not specify both topic name and topic id.")));
             }
-        } else {
-            left.push(topic);
+            None if id.is_zero() => outcomes.push((None, id, invalid("Neither topic name nor id were specified."))),
+            None => *ids.entry(id).or_default() += 1,
         }
     }
-    left
+    let mut found: IndexMap<TopicId, Arc<Topic>> = IndexMap::new();
+    for (id, times) in &ids {
+        match broker.topics.topic_by_id(*id) {
+            _ if *times > 1 => outcomes.push((None, *id, invalid("Duplicate topic id."))),
+            None => outcomes.push((None, *id, Err(refusal(Error::UnknownTopicId, UNKNOWN_ID_TEXT)))),
+            Some(topic) => {
+                found.insert(*id, topic);
+            }
+        }
+    }
+    for (name, times) in names {
+        match broker.topics.topic(&name) {
+            _ if times > 1 => outcomes.push((Some(name), TopicId::ZERO, invalid("Duplicate topic name."))),
+            None => outcomes.push((Some(name), TopicId::ZERO, unknown_partition())),
+            Some(topic) if ids.contains_key(&topic.id) => {
+                found.shift_remove(&topic.id);
+                let message = "The provided topic name maps to an ID that was already supplied.";
+                outcomes.push((Some(name), topic.id, invalid(message)));
+            }
+            Some(topic) => {
+                found.insert(topic.id, topic);
+            }
+        }
+    }
+    (outcomes, found.into_values().collect())
 }
 
-async fn delete(broker: &Arc<BrokerState>, named: Named) -> Outcome {
-    let touched = match &named.name {
-        Some(name) => name.to_string(),
-        None => broker.topics.topic_by_id(named.id).map_or(String::new(), |t| t.name.to_string()),
-    };
-    let wanted = named.clone();
+fn unknown_partition() -> Result<(), Refusal> {
+    Err(refusal(Error::UnknownTopicOrPartition, UNKNOWN_PARTITION_TEXT))
+}
+
+async fn delete(broker: &Arc<BrokerState>, topic: &Topic) -> Outcome {
+    let id = topic.id;
+    let record = MetadataRecord::TopicDeleted { name: topic.name.to_string(), id: id.0.as_u128() };
     let result = broker
         .topics
-        .change(vec![Touch::Topic(collision_key(&touched))], move |manager| {
-            let found = match &wanted.name {
-                Some(name) => manager.topic(name).ok_or(Error::UnknownTopicOrPartition),
-                None => manager.topic_by_id(wanted.id).ok_or(Error::UnknownTopicId),
-            };
-            match found {
-                Ok(topic) => {
-                    let record =
-                        MetadataRecord::TopicDeleted { name: topic.name.to_string(), id: topic.id.0.as_u128() };
-                    (vec![record], Ok((topic.name.clone(), topic.id)))
-                }
-                Err(error) => (Vec::new(), Err((error, None))),
-            }
+        .change(vec![Touch::Topic(collision_key(&topic.name))], move |manager| match manager.topic_by_id(id) {
+            Some(_) => (vec![record], Ok(())),
+            // Another request was faster.
+            None => (Vec::new(), unknown_partition()),
         })
         .await
-        .unwrap_or_else(|e| Err((errors::of_change(&e), Some(e.to_string()))));
-    match result {
-        Ok((name, id)) => (Some(super::owned(&name).into()), id, Ok(())),
-        Err(refusal) => (named.name, named.id, Err(refusal)),
+        .unwrap_or_else(|e| Err(refusal(errors::of_change(&e), e.to_string())));
+    if result.is_ok() {
+        broker.groups.topic_deleted(&topic.name);
     }
+    let id = if result.is_ok() { id } else { TopicId::ZERO };
+    (Some(super::owned(&topic.name).into()), id, result)
 }
 
 fn answer(version: i16, outcomes: Vec<Outcome>) -> DeleteTopicsResponse {
@@ -140,11 +144,7 @@ fn answer(version: i16, outcomes: Vec<Outcome>) -> DeleteTopicsResponse {
             if let Err((error, message)) = result {
                 out.error_code = error.code();
                 if version >= 5 {
-                    let message = message.unwrap_or_else(|| match error {
-                        Error::UnknownTopicId => "This server does not host this topic ID.".into(),
-                        _ => "This server does not host this topic-partition.".into(),
-                    });
-                    out.error_message = Some(StrBytes::from_string(message));
+                    out.error_message = message.map(StrBytes::from_string);
                 }
             }
             out

@@ -30,12 +30,13 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         let (error, message) = match endpoint_type {
             CONTROLLERS => (
                 if version == 0 { Error::InvalidRequest } else { Error::MismatchedEndpointType },
-                "The request was sent to an endpoint of the wrong type.",
+                "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                    .into(),
             ),
-            _ => (Error::UnsupportedEndpointType, "Unsupported endpoint type"),
+            other => (Error::UnsupportedEndpointType, format!("Unsupported endpoint type {other}")),
         };
         response.error_code = error.code();
-        response.error_message = Some(StrBytes::from_static_str(message));
+        response.error_message = Some(StrBytes::from_string(message));
         return Ok(Reply::Now(request.responder.frame(&response)));
     }
     let broker = request.broker();

@@ -15,7 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::configs::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use super::create_topics::{Refusal, refusal};
-use super::errors::Error;
+use super::errors::{Error, INVALID_REQUEST_TEXT};
 use super::{Api, BadRequest, Reply, Request};
 use crate::broker::BrokerState;
 use crate::config::describe::{self, ConfigEntry};
@@ -23,9 +23,6 @@ use crate::topic::validate_name;
 
 pub const API: Api =
     Api { key: 32, name: "DescribeConfigs", versions: (1, 4), advertised_from: 1, flexible_from: 4, handle };
-
-/// What Kafka says of an error that has no message of its own.
-const INVALID_REQUEST_TEXT: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: DescribeConfigsRequest = request.decode(body)?;

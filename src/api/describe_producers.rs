@@ -7,7 +7,7 @@ use kafka_protocol::messages::describe_producers_response::{PartitionResponse, P
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
 use kafka_protocol::protocol::StrBytes;
 
-use super::errors::{self, Error};
+use super::errors::{self, Error, UNKNOWN_PARTITION_TEXT};
 use super::{Api, BadRequest, Reply, Request};
 use crate::log::ActiveProducer;
 use crate::topic::validate_name;
@@ -46,8 +46,10 @@ fn producers(request: &Request, topic: &str, index: i32) -> Result<Vec<ActivePro
         return Err((Error::InvalidTopicException, Some(why.0)));
     }
     let manager = &request.broker().topics;
-    let found = manager.topic(topic).and_then(|t| Some((t.partition(index)?, t)));
-    let Some((partition, topic)) = found else { return Err((Error::UnknownTopicOrPartition, None)) };
+    let Some(topic) = manager.topic(topic) else {
+        return Err((Error::UnknownTopicOrPartition, Some(UNKNOWN_PARTITION_TEXT.into())));
+    };
+    let Some(partition) = topic.partition(index) else { return Err((Error::UnknownTopicOrPartition, None)) };
     partition
         .with_log(manager.env(), &topic.settings().resolved, |log| log.active_producers())
         .map_err(|e| (errors::of_partition(&e), Some(e.to_string())))

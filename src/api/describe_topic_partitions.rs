@@ -1,8 +1,8 @@
 //! DescribeTopicPartitions (key 75), version 0 (KIP-966).
 //!
 //! Behaviour: topics sorted by name, up to `max.request.partition.size.limit` partitions an answer, then a cursor to go on
-//! from. Without a list, all topics. No replica is ever out of sync on one node: the lists of
-//! eligible leader replicas are empty.
+//! from; a cursor that no such answer could have given is INVALID_REQUEST. Without a list, all topics. No other replica is
+//! eligible on one node.
 
 use bytes::Bytes;
 use kafka_protocol::messages::describe_topic_partitions_response::{
@@ -12,7 +12,7 @@ use kafka_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, Describ
 
 use super::errors::Error;
 use super::metadata::TOPIC_OPERATIONS;
-use super::{Api, BadRequest, Reply, Request};
+use super::{Api, BadRequest, Frame, Reply, Request};
 use crate::config::BrokerValues;
 use crate::topic::{Topic, validate_name};
 
@@ -27,26 +27,26 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     } else {
         asked.topics.iter().map(|t| t.name.to_string()).collect()
     };
-    let mut from_partition = 0;
-    if let Some(cursor) = &asked.cursor {
-        if cursor.partition_index < 0 {
-            return Err(BadRequest("a cursor with a negative partition".into()));
-        }
-        let at: &str = &cursor.topic_name;
-        names.retain(|name| name.as_str() >= at);
-        from_partition = cursor.partition_index;
-        if !asked.topics.is_empty() && !names.iter().any(|n| n == at) {
-            names.push(at.to_owned());
-        }
-    }
     names.sort();
     names.dedup();
+    if let Some(cursor) = &asked.cursor {
+        let at: &str = &cursor.topic_name;
+        names.retain(|name| name.as_str() >= at);
+        // A cursor goes on where an answer to the same request ended: with one of its topics.
+        let is_asked_for = asked.topics.is_empty() || names.first().is_some_and(|first| first == at);
+        if cursor.partition_index < 0 || !is_asked_for {
+            return Ok(Reply::Now(refused(request, &asked, Error::InvalidRequest)));
+        }
+    }
+    if names.iter().any(String::is_empty) {
+        return Ok(Reply::Now(refused(request, &asked, Error::UnknownServerError)));
+    }
     let limit = manager.config().max_request_partition_size_limit();
     let mut left = asked.response_partition_limit.clamp(1, limit.max(1)) as usize;
     let mut response = DescribeTopicPartitionsResponse::default();
     for (i, name) in names.iter().enumerate() {
         let first = match &asked.cursor {
-            Some(cursor) if i == 0 && &*cursor.topic_name == name.as_str() => from_partition as usize,
+            Some(cursor) if i == 0 && &*cursor.topic_name == name.as_str() => cursor.partition_index as usize,
             _ => 0,
         };
         if left == 0 {
@@ -63,7 +63,6 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 Error::UnknownTopicOrPartition
             };
             out.error_code = error.code();
-            out.topic_authorized_operations = i32::MIN;
             response.topics.push(out);
             continue;
         };
@@ -80,6 +79,21 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         }
     }
     Ok(Reply::Now(request.responder.frame(&response)))
+}
+
+/// The request as a whole is refused: there is no error but that of every topic.
+fn refused(request: &Request, asked: &DescribeTopicPartitionsRequest, error: Error) -> Frame {
+    let mut response = DescribeTopicPartitionsResponse::default();
+    response.topics = asked
+        .topics
+        .iter()
+        .map(|topic| {
+            DescribeTopicPartitionsResponseTopic::default()
+                .with_error_code(error.code())
+                .with_name(Some(topic.name.clone()))
+        })
+        .collect();
+    request.responder.frame(&response)
 }
 
 fn cursor(topic: &str, partition: i32) -> Cursor {
@@ -100,6 +114,7 @@ fn partitions(topic: &Topic, node_id: i32, first: usize, max: usize) -> Vec<Desc
             out.leader_epoch = p.leader_epoch();
             out.replica_nodes = vec![me];
             out.isr_nodes = vec![me];
+            // Empty, not null: the feature is on, and nobody else is eligible.
             out.eligible_leader_replicas = Some(Vec::new());
             out.last_known_elr = Some(Vec::new());
             if p.offline_reason().is_some() {

@@ -2,11 +2,16 @@
 
 use kafka_protocol::error::ResponseError;
 
+use crate::coordinator::GroupError;
 use crate::log::AppendError;
 use crate::record::Rejection;
 use crate::topic::{ChangeError, PartitionError};
 
 pub use kafka_protocol::error::ResponseError as Error;
+
+/// What Kafka says of INVALID_REQUEST and UNKNOWN_TOPIC_OR_PARTITION where it has nothing more exact to say.
+pub const INVALID_REQUEST_TEXT: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
+pub const UNKNOWN_PARTITION_TEXT: &str = "This server does not host this topic-partition.";
 
 /// No error.
 pub const NONE: i16 = 0;
@@ -39,6 +44,28 @@ pub fn of_change(error: &ChangeError) -> Error {
     match error {
         ChangeError::Storage(_) => ResponseError::KafkaStorageError,
         ChangeError::Stopped => ResponseError::CoordinatorNotAvailable,
+    }
+}
+
+pub fn of_group(error: GroupError) -> Error {
+    match error {
+        GroupError::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,
+        GroupError::NotCoordinator => ResponseError::NotCoordinator,
+        GroupError::InvalidGroupId => ResponseError::InvalidGroupId,
+        GroupError::UnknownMemberId => ResponseError::UnknownMemberId,
+        GroupError::IllegalGeneration => ResponseError::IllegalGeneration,
+        GroupError::InconsistentGroupProtocol => ResponseError::InconsistentGroupProtocol,
+        GroupError::InvalidSessionTimeout => ResponseError::InvalidSessionTimeout,
+        GroupError::RebalanceInProgress => ResponseError::RebalanceInProgress,
+        GroupError::MemberIdRequired => ResponseError::MemberIdRequired,
+        GroupError::GroupMaxSizeReached => ResponseError::GroupMaxSizeReached,
+        GroupError::FencedInstanceId => ResponseError::FencedInstanceId,
+        GroupError::GroupIdNotFound => ResponseError::GroupIdNotFound,
+        GroupError::NonEmptyGroup => ResponseError::NonEmptyGroup,
+        GroupError::GroupSubscribedToTopic => ResponseError::GroupSubscribedToTopic,
+        GroupError::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
+        GroupError::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
+        GroupError::UnknownTopicId => ResponseError::UnknownTopicId,
     }
 }
 

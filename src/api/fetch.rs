@@ -18,11 +18,11 @@ use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchTopic, ForgottenTopic};
 
 use super::errors::Error;
-use super::{Api, BadRequest, Frame, Reply, Request, Responder};
+use super::{Api, BadRequest, Frame, Reply, Request, Responder, repeats};
 use crate::base::TopicId;
 use crate::base::waiters::Waiter;
 use crate::broker::BrokerState;
-use crate::broker::sessions::{FetchSession, PartitionKey, SessionError, Wanted, lock};
+use crate::broker::sessions::{FetchSession, PartitionKey, SessionError, Target, Wanted, lock};
 use crate::config::BrokerValues;
 use crate::topic::Isolation;
 use plan::{Plan, Planner};
@@ -45,14 +45,14 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         Ok(session) => session,
         Err(error) => return Ok(Reply::Now(encode::error(&request.responder, error))),
     };
-    let wanted = match &session {
-        Session::Incremental(session) => lock(session).wanted(),
-        Session::None(wanted) | Session::New(wanted) => wanted.clone(),
+    let targets = match &session {
+        Session::Incremental(session) => lock(session).targets(),
+        Session::None | Session::New => targets(&asked.topics, version),
     };
     let config = broker.topics.config();
     let bytes_max = asked.max_bytes.min(config.get_i32("fetch.max.bytes")).max(0);
     let bytes_min = asked.min_bytes.min(bytes_max);
-    let planner = Planner { broker: broker.clone(), version, isolation, bytes_max, is_replica: replica >= 0, wanted };
+    let planner = Planner::new(broker.clone(), version, isolation, bytes_max, replica >= 0, targets);
     let fetch = Fetch { planner, session, responder: request.responder };
     let plan = fetch.planner.plan();
     if asked.max_wait_ms <= 0 || plan.is_enough(bytes_min) {
@@ -90,43 +90,55 @@ fn isolation(level: i8) -> Option<Isolation> {
     }
 }
 
-/// The request as a whole is refused, and every partition in it.
+/// The request as a whole is refused; before version 13 that is told of every partition in it.
 fn refused(responder: &Responder, asked: &FetchRequest, error: Error) -> Frame {
+    if responder.version >= 13 {
+        return encode::error(responder, error);
+    }
     let keys = keys(&asked.topics, responder.version).map(|(key, _)| key).collect();
     encode::all_with(responder, keys, error)
 }
 
 enum Session {
     /// Stands alone.
-    None(Vec<(PartitionKey, Wanted)>),
+    None,
     /// Opens a session with its answer.
-    New(Vec<(PartitionKey, Wanted)>),
+    New,
     Incremental(Arc<std::sync::Mutex<FetchSession>>),
 }
 
 /// Kafka's `FetchManager.newContext`.
 fn open_session(broker: &BrokerState, asked: &FetchRequest, version: i16) -> Result<Session, Error> {
-    let wanted = keys(&asked.topics, version);
     if version < 7 {
-        return Ok(Session::None(wanted.collect()));
+        return Ok(Session::None);
     }
     if asked.session_epoch == EPOCH_FULL || asked.session_epoch == EPOCH_FINAL {
         if asked.session_id != 0 {
             broker.sessions.close(asked.session_id);
         }
-        let wanted = wanted.collect();
-        return Ok(if asked.session_epoch == EPOCH_FINAL { Session::None(wanted) } else { Session::New(wanted) });
+        return Ok(if asked.session_epoch == EPOCH_FINAL { Session::None } else { Session::New });
     }
     let now = broker.clock.instant();
+    let wanted = keys(&asked.topics, version);
     let forgotten = forgotten(&asked.forgotten_topics_data, version);
     let updated = broker.sessions.update(asked.session_id, asked.session_epoch, version >= 13, wanted, forgotten, now);
     match updated {
         Ok(Some(session)) => Ok(Session::Incremental(session)),
-        Ok(None) => Ok(Session::None(keys(&asked.topics, version).collect())),
+        Ok(None) => Ok(Session::None),
         Err(SessionError::NotFound) => Err(Error::FetchSessionIdNotFound),
         Err(SessionError::InvalidEpoch) => Err(Error::InvalidFetchSessionEpoch),
         Err(SessionError::TopicId) => Err(Error::FetchSessionTopicIdError),
     }
+}
+
+/// What a request without a session asks for, each partition once.
+fn targets(topics: &[FetchTopic], version: i16) -> Vec<Target> {
+    let mut targets: Vec<Target> =
+        keys(topics, version).map(|(key, wanted)| Target { key, wanted, name: None }).collect();
+    if !repeats::all_distinct(&targets, |t| &t.key) {
+        repeats::keep_last(&mut targets, |t| t.key.clone());
+    }
+    targets
 }
 
 fn keys(topics: &[FetchTopic], version: i16) -> impl Iterator<Item = (PartitionKey, Wanted)> {
@@ -168,12 +180,12 @@ impl Fetch {
     fn finish(&self, mut plan: Plan) -> Frame {
         let mut session_id = 0;
         match &self.session {
-            Session::None(_) => {}
-            Session::New(wanted) if !wanted.is_empty() => {
+            Session::None => {}
+            Session::New => {
                 let broker = &self.planner.broker;
                 let now = broker.clock.instant();
                 let uses_topic_ids = self.responder.version >= 13;
-                if let Some(session) = broker.sessions.open(wanted.iter().cloned(), uses_topic_ids, now) {
+                if let Some(session) = broker.sessions.open(self.planner.wanted(), uses_topic_ids, now) {
                     let mut session = lock(&session);
                     session_id = session.id;
                     for row in &plan.rows {
@@ -181,11 +193,13 @@ impl Fetch {
                     }
                 }
             }
-            Session::New(_) => {}
             Session::Incremental(session) => {
                 let mut session = lock(session);
                 session_id = session.id;
                 plan.rows.retain(|row| row.tell(&mut session));
+                for row in plan.rows.iter().filter(|row| row.region.is_some()) {
+                    session.move_last(&row.key);
+                }
             }
         }
         encode::response(&self.responder, session_id, plan)

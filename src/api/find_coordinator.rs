@@ -1,7 +1,8 @@
 //! FindCoordinator (key 10), versions 0–6.
 //!
-//! Behaviour: this node coordinates everything. Groups and transactions themselves are not served yet
-//! (docs/compatibility.md), so no internal topic is created here so far.
+//! Behaviour: this node coordinates everything; the first to ask for a group makes `__consumer_offsets`, and is answered
+//! once it is there, where Kafka says COORDINATOR_NOT_AVAILABLE meanwhile. Transactions are not served yet
+//! (docs/compatibility.md).
 //! Version notes: v1 key type, v3 flexible, v4 several keys, v6 share groups (INVALID_REQUEST for a malformed key).
 
 use bytes::Bytes;
@@ -9,20 +10,38 @@ use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::errors::Error;
-use super::{Api, BadRequest, Reply, Request};
+use super::errors::{Error, INVALID_REQUEST_TEXT};
+use super::{Api, BadRequest, Context, Frame, Reply, Request, Responder};
 use crate::base::TopicId;
+use crate::coordinator::OFFSETS_TOPIC;
 
 pub const API: Api =
     Api { key: 10, name: "FindCoordinator", versions: (0, 6), advertised_from: 0, flexible_from: 3, handle };
 
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: FindCoordinatorRequest = request.decode(body)?;
-    let version = request.version;
-    let (host, port) = request.context.advertised();
-    let node_id = BrokerId(request.broker().node_id);
+    let broker = request.broker();
+    if asked.key_type != GROUP || broker.topics.topic(OFFSETS_TOPIC).is_some() {
+        return Ok(Reply::Now(answer(&request.context, request.responder, asked)));
+    }
+    // The first to ask for a group makes the internal topic.
+    let (context, responder) = (request.context.clone(), request.responder);
+    Ok(Reply::Later(Box::pin(async move {
+        if let Err(error) = context.broker.groups.ensure_topic().await {
+            tracing::error!(%error, "the internal topic of groups could not be created");
+        }
+        answer(&context, responder, asked)
+    })))
+}
+
+fn answer(context: &Context, responder: Responder, asked: FindCoordinatorRequest) -> Frame {
+    let version = responder.version;
+    let (host, port) = context.advertised();
+    let node_id = BrokerId(context.broker.node_id);
     let mut response = FindCoordinatorResponse::default();
     if version >= 4 {
         response.coordinators = asked
@@ -37,55 +56,54 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                         out.port = port;
                         out.error_message = Some(StrBytes::new());
                     }
-                    Err((error, message)) => {
+                    Err(message) => {
                         out.node_id = BrokerId(-1);
                         out.port = -1;
-                        out.error_code = error.code();
-                        out.error_message = Some(StrBytes::from_string(message));
+                        out.error_code = Error::InvalidRequest.code();
+                        out.error_message = Some(StrBytes::from_static_str(message));
                     }
                 }
                 out.key = key;
                 out
             })
             .collect();
-        return Ok(Reply::Now(request.responder.frame(&response)));
+        return responder.frame(&response);
     }
-    match check(version, asked.key_type, &asked.key) {
+    let message = match check(version, asked.key_type, &asked.key) {
         Ok(()) => {
             response.node_id = node_id;
             response.host = StrBytes::from_string(host);
             response.port = port;
-            if version >= 1 {
-                response.error_message = Some(StrBytes::from_static_str("NONE"));
-            }
+            "NONE"
         }
-        Err((error, message)) => {
+        Err(_) => {
             response.node_id = BrokerId(-1);
             response.port = -1;
-            response.error_code = error.code();
-            if version >= 1 {
-                response.error_message = Some(StrBytes::from_string(message));
-            }
+            response.error_code = Error::InvalidRequest.code();
+            INVALID_REQUEST_TEXT
         }
+    };
+    if version >= 1 {
+        response.error_message = Some(StrBytes::from_static_str(message));
     }
-    Ok(Reply::Now(request.responder.frame(&response)))
+    responder.frame(&response)
 }
 
-fn check(version: i16, key_type: i8, key: &str) -> Result<(), (Error, String)> {
+/// Refuses a key with the message that Kafka has for it from v4 on: INVALID_REQUEST.
+fn check(version: i16, key_type: i8, key: &str) -> Result<(), &'static str> {
     match key_type {
-        0 | 1 => Ok(()),
-        SHARE if version < 6 => {
-            Err((Error::InvalidRequest, "Share coordinators need version 6 of FindCoordinator.".into()))
-        }
-        SHARE => {
-            let mut parts = key.rsplitn(3, ':');
-            let partition = parts.next().and_then(|p| p.parse::<i32>().ok());
-            let topic = parts.next().and_then(|t| t.parse::<TopicId>().ok());
-            match (parts.next(), topic, partition) {
-                (Some(group), Some(_), Some(_)) if !group.is_empty() => Ok(()),
-                _ => Err((Error::InvalidRequest, format!("Invalid share partition key {key}"))),
-            }
-        }
-        _ => Err((Error::InvalidRequest, format!("Unknown coordinator type {key_type}"))),
+        GROUP | TRANSACTION => Ok(()),
+        SHARE if version >= 6 && is_share_key(key) => Ok(()),
+        SHARE => Err(""),
+        _ => Err(INVALID_REQUEST_TEXT),
     }
+}
+
+/// `group:topicId:partition`
+fn is_share_key(key: &str) -> bool {
+    let mut parts = key.rsplitn(3, ':');
+    let partition = parts.next().and_then(|p| p.parse::<i32>().ok());
+    let topic = parts.next().and_then(|t| t.parse::<TopicId>().ok());
+    let group = parts.next().filter(|group| !group.is_empty());
+    partition.is_some() && topic.is_some() && group.is_some()
 }

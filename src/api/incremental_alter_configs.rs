@@ -3,7 +3,7 @@
 //! Behaviour: SET, DELETE, APPEND and SUBTRACT on keys of a resource, all of them or none; durable and in effect when the
 //! answer leaves. Version notes: none that show.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,10 +17,13 @@ use super::create_topics::{Refusal, refusal};
 use super::errors::{self, Error};
 use super::{Api, BadRequest, Reply, Request};
 use crate::broker::BrokerState;
+use crate::config::DynamicBrokerConfig;
 use crate::config::alter::{self, AlterOp, Alteration};
 
 pub const API: Api =
     Api { key: 44, name: "IncrementalAlterConfigs", versions: (0, 1), advertised_from: 0, flexible_from: 1, handle };
+
+type ConfigMap = BTreeMap<String, String>;
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: IncrementalAlterConfigsRequest = request.decode(body)?;
@@ -74,23 +77,20 @@ async fn alter_one(broker: &Arc<BrokerState>, asked: AlterConfigsResource, valid
     .await
 }
 
-/// Replaces what is set on a resource by what `next` makes of it.
+/// Replaces what is set on a resource by what `next` makes of it. What is wrong with the request itself is said also where
+/// there is no such resource.
 pub(super) async fn apply(
     broker: &Arc<BrokerState>,
     resource: Resource,
     validate_only: bool,
-    next: impl FnOnce(
-        &crate::config::DynamicBrokerConfig,
-        &std::collections::BTreeMap<String, String>,
-    ) -> Result<std::collections::BTreeMap<String, String>, Refusal>
-    + Send
-    + 'static,
+    next: impl FnOnce(&DynamicBrokerConfig, &ConfigMap) -> Result<ConfigMap, Refusal> + Send + 'static,
 ) -> Result<(), Refusal> {
     broker
         .topics
         .change(vec![resource.touch()], move |manager| {
-            let planned = resource.current(manager).and_then(|current| next(&manager.config(), &current));
-            match planned {
+            let current = resource.current(manager);
+            let planned = next(&manager.config(), current.as_ref().unwrap_or(&ConfigMap::new()));
+            match planned.and_then(|configs| current.map(|_| configs)) {
                 Ok(configs) if !validate_only => (Vec::from_iter(resource.record(manager, configs)), Ok(())),
                 Ok(_) => (Vec::new(), Ok(())),
                 Err(refusal) => (Vec::new(), Err(refusal)),

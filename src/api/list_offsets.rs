@@ -8,11 +8,12 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use super::errors::{self, Error};
-use super::{Api, BadRequest, Reply, Request};
+use super::{Api, BadRequest, Reply, Request, repeats};
 use crate::log::TimestampedOffset;
 use crate::topic::{Isolation, PartitionError};
 
@@ -24,7 +25,7 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
-/// The replica id of an ordinary client. Whoever claims to be a replica, or debugs, is told the end of the log.
+/// The replica id of a consumer. Replicas (and Kafka's own tools, with -2) read to the end of the log.
 const CONSUMER: i32 = -1;
 
 /// Timestamp, offset and leader epoch of an answer; -1 each for none.
@@ -37,18 +38,9 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         1 => Some(Isolation::ReadCommitted),
         _ => None,
     };
-    let mut seen = HashSet::new();
-    let mut duplicates = HashSet::new();
-    for topic in &asked.topics {
-        for partition in &topic.partitions {
-            let key = (topic.name.clone(), partition.partition_index);
-            if !seen.insert(key.clone()) {
-                duplicates.insert(key);
-            }
-        }
-    }
+    let duplicates = duplicates(&asked.topics);
     let mut response = ListOffsetsResponse::default();
-    for topic in &asked.topics {
+    for topic in repeats::once_each(asked.topics) {
         let partitions = topic
             .partitions
             .iter()
@@ -79,11 +71,19 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 out
             })
             .collect();
-        response
-            .topics
-            .push(ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions));
+        response.topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
     }
     Ok(Reply::Now(request.responder.frame(&response)))
+}
+
+/// Partitions that are named twice: INVALID_REQUEST, once.
+fn duplicates(topics: &[ListOffsetsTopic]) -> HashSet<(TopicName, i32)> {
+    if repeats::is_plain(topics) {
+        return HashSet::new();
+    }
+    let mut seen = HashSet::new();
+    let named = topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.name.clone(), p.partition_index)));
+    named.filter(|partition| !seen.insert(partition.clone())).collect()
 }
 
 fn look_up(
@@ -95,6 +95,10 @@ fn look_up(
     isolation: Isolation,
     replica_id: i32,
 ) -> Result<TimestampedOffset, Error> {
+    // Refused before anything is looked up.
+    if !is_served(timestamp, request.version) {
+        return Err(Error::UnsupportedVersion);
+    }
     let manager = &request.broker().topics;
     let topic = manager.topic(topic).ok_or(Error::UnknownTopicOrPartition)?;
     let partition = topic.partition(partition).ok_or(Error::UnknownTopicOrPartition)?;
@@ -105,7 +109,6 @@ fn look_up(
     if let Some(error) = errors::check_leader_epoch(claimed_epoch, offsets.leader_epoch) {
         return Err(error);
     }
-    let version = request.version;
     let at = |offset: i64| TimestampedOffset { timestamp: -1, offset, leader_epoch: offsets.leader_epoch };
     match timestamp {
         LATEST if replica_id != CONSUMER => Ok(at(offsets.end)),
@@ -114,16 +117,24 @@ fn look_up(
             Isolation::ReadCommitted => offsets.last_stable_offset,
         })),
         EARLIEST => earliest(&partition, request, &settings.resolved, offsets.log_start),
-        EARLIEST_LOCAL if version >= 8 => earliest(&partition, request, &settings.resolved, offsets.log_start),
-        MAX_TIMESTAMP if version >= 7 => {
-            Ok(partition.max_timestamp(env, &settings.resolved).map_err(failed)?.unwrap_or(NOT_FOUND))
-        }
-        LATEST_TIERED if version >= 9 => Ok(NOT_FOUND),
-        ..0 => Err(Error::UnsupportedVersion),
+        EARLIEST_LOCAL => earliest(&partition, request, &settings.resolved, offsets.log_start),
+        MAX_TIMESTAMP => Ok(partition.max_timestamp(env, &settings.resolved).map_err(failed)?.unwrap_or(NOT_FOUND)),
+        LATEST_TIERED => Ok(NOT_FOUND),
         timestamp => {
             let found = partition.offset_for_timestamp(env, &settings.resolved, timestamp, isolation);
             Ok(found.map_err(failed)?.unwrap_or(NOT_FOUND))
         }
+    }
+}
+
+/// Whether a version knows a timestamp; negative ones have meanings of their own.
+fn is_served(timestamp: i64, version: i16) -> bool {
+    match timestamp {
+        LATEST | EARLIEST | 0.. => true,
+        MAX_TIMESTAMP => version >= 7,
+        EARLIEST_LOCAL => version >= 8,
+        LATEST_TIERED => version >= 9,
+        _ => false,
     }
 }
 

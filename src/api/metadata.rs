@@ -6,9 +6,12 @@
 //! Version notes: v1 controller and internal topics, v4 auto-creation by choice, v7 leader epochs, v8–10 authorised
 //! operations of the cluster, v8 of topics, v10 topic ids in answers, v12 topics by id, v13 top-level error.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -17,7 +20,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::create_topics::{self, TopicSpec};
 use super::errors::{Error, NONE};
-use super::{Api, BadRequest, Context, Reply, Request};
+use super::{Api, BadRequest, Context, Frame, Reply, Request};
 use crate::base::TopicId;
 use crate::config::BrokerValues;
 use crate::topic::{Topic, validate_name};
@@ -33,45 +36,21 @@ pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: MetadataRequest = request.decode(body)?;
     let version = request.version;
-    let may_create = version < 4 || asked.allow_auto_topic_creation;
-    let with_operations = version >= 8 && asked.include_topic_authorized_operations;
-    let manager = &request.broker().topics;
-    let mut answer = Answer { request, with_operations, topics: Vec::new() };
+    let mut answer = Answer { request, asked: &asked, topics: Vec::new() };
     let mut to_create = Vec::new();
-    match &asked.topics {
+    match asked.topics.as_deref() {
         None => answer.all(),
-        Some(topics) if topics.is_empty() && version == 0 => answer.all(),
-        Some(topics) => {
-            for wanted in topics {
-                let id = TopicId(wanted.topic_id);
-                if version < 12 && (wanted.name.is_none() || !id.is_zero()) {
-                    answer.error(Error::InvalidRequest, wanted.name.clone(), id);
-                } else if !id.is_zero() {
-                    match manager.topic_by_id(id) {
-                        Some(topic) => answer.topic(&topic),
-                        None => answer.error(Error::UnknownTopicId, None, id),
-                    }
-                } else if let Some(name) = &wanted.name {
-                    match manager.topic(name) {
-                        Some(topic) => answer.topic(&topic),
-                        None if validate_name(name).is_err() => {
-                            answer.error(Error::InvalidTopicException, Some(name.clone()), id);
-                        }
-                        None if may_create
-                            && manager.config().auto_create_topics_enable()
-                            && !crate::topic::is_internal(name) =>
-                        {
-                            to_create.push((answer.topics.len(), name.to_string()));
-                            answer.error(Error::UnknownTopicOrPartition, Some(name.clone()), id);
-                        }
-                        None => answer.error(Error::UnknownTopicOrPartition, Some(name.clone()), id),
-                    }
-                } else {
-                    answer.error(Error::UnknownServerError, None, id);
-                }
-            }
+        Some([]) if version == 0 => answer.all(),
+        Some(topics) if topics.iter().any(|t| version < 10 && t.name.is_none()) => {
+            return Err(BadRequest("a topic without a name".into()));
         }
+        Some(topics) => match refused(version, topics) {
+            Some(error) => return Ok(Reply::Now(refuse(request, topics, error))),
+            None if topics.iter().any(|t| !t.topic_id.is_nil()) => answer.by_id(topics),
+            None => to_create = answer.by_name(topics),
+        },
     }
+    let with_operations = answer.with_operations();
     let topics = answer.topics;
     let mut response = frame_of(&request.context, version, &asked);
     let responder = request.responder;
@@ -92,6 +71,38 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         }
         responder.frame(&response)
     })))
+}
+
+/// What refuses the request as a whole: ids before they are served, and a topic with neither name nor id.
+fn refused(version: i16, topics: &[MetadataRequestTopic]) -> Option<Error> {
+    let by_id = topics.iter().any(|t| !t.topic_id.is_nil());
+    let unnamed = topics.iter().any(|t| t.name.is_none());
+    match version {
+        ..12 if by_id || unnamed => Some(Error::InvalidRequest),
+        _ if unnamed && !by_id => Some(Error::UnknownServerError),
+        _ => None,
+    }
+}
+
+/// An answer without brokers, with the same error for every topic.
+fn refuse(request: &Request, topics: &[MetadataRequestTopic], error: Error) -> Frame {
+    let version = request.version;
+    let mut response = MetadataResponse::default();
+    response.controller_id = BrokerId(-1);
+    if version >= 13 {
+        response.error_code = error.code();
+    }
+    response.topics = topics
+        .iter()
+        .map(|topic| {
+            let mut out = MetadataResponseTopic::default();
+            out.error_code = error.code();
+            out.name = Some(topic.name.clone().unwrap_or_default());
+            out.topic_id = topic.topic_id;
+            out
+        })
+        .collect();
+    request.responder.frame(&response)
 }
 
 /// The answer without its topics.
@@ -120,32 +131,75 @@ fn frame_of(context: &Arc<Context>, version: i16, asked: &MetadataRequest) -> Me
 
 struct Answer<'a> {
     request: &'a Request,
-    with_operations: bool,
+    asked: &'a MetadataRequest,
     topics: Vec<MetadataResponseTopic>,
 }
 
 impl Answer<'_> {
+    fn with_operations(&self) -> bool {
+        self.request.version >= 8 && self.asked.include_topic_authorized_operations
+    }
+
     fn all(&mut self) {
         for topic in self.request.broker().topics.topics() {
             self.topic(&topic);
         }
     }
 
+    /// Names beside ids are ignored, as Kafka does.
+    fn by_id(&mut self, topics: &[MetadataRequestTopic]) {
+        for id in distinct(topics.iter().filter(|t| !t.topic_id.is_nil()).map(|t| TopicId(t.topic_id))) {
+            match self.request.broker().topics.topic_by_id(id) {
+                Some(topic) => self.topic(&topic),
+                None => self.error(Error::UnknownTopicId, None, id),
+            }
+        }
+    }
+
+    /// Answers which topics are to be created, with their places in the answer.
+    fn by_name(&mut self, topics: &[MetadataRequestTopic]) -> Vec<(usize, String)> {
+        let manager = &self.request.broker().topics;
+        let may_create = (self.request.version < 4 || self.asked.allow_auto_topic_creation)
+            && manager.config().auto_create_topics_enable();
+        let mut to_create = Vec::new();
+        for name in distinct(topics.iter().filter_map(|t| t.name.as_ref())) {
+            if let Some(topic) = manager.topic(name) {
+                self.topic(&topic);
+                continue;
+            }
+            let valid = validate_name(name).is_ok();
+            if valid && may_create && !crate::topic::is_internal(name) {
+                to_create.push((self.topics.len(), name.to_string()));
+            }
+            let error = if valid { Error::UnknownTopicOrPartition } else { Error::InvalidTopicException };
+            self.error(error, Some(name.clone()), TopicId::ZERO);
+        }
+        to_create
+    }
+
     fn topic(&mut self, topic: &Topic) {
         let node_id = self.request.broker().node_id;
-        self.topics.push(describe(topic, node_id, self.request.version, self.with_operations));
+        self.topics.push(describe(topic, node_id, self.request.version, self.with_operations()));
     }
 
     fn error(&mut self, error: Error, name: Option<TopicName>, id: TopicId) {
         let mut out = MetadataResponseTopic::default();
         out.error_code = error.code();
-        let version = self.request.version;
-        out.name = name.or_else(|| (version < 12).then(TopicName::default));
-        if version >= 10 {
+        if name.is_some() && self.with_operations() {
+            out.topic_authorized_operations = TOPIC_OPERATIONS;
+        }
+        out.name = name;
+        if self.request.version >= 10 {
             out.topic_id = id.0;
         }
         self.topics.push(out);
     }
+}
+
+/// Each once, in the order in which they come first.
+fn distinct<T: Clone + Eq + Hash>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    let mut seen = HashSet::new();
+    items.filter(move |item| seen.insert(item.clone()))
 }
 
 fn describe(topic: &Topic, node_id: i32, version: i16, with_operations: bool) -> MetadataResponseTopic {

@@ -9,10 +9,12 @@ mod api_versions;
 mod configs;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
@@ -20,15 +22,24 @@ mod elect_leaders;
 mod errors;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod repeats;
 pub mod reply;
+mod sync_group;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -61,7 +72,15 @@ pub const APIS: &[&Api] = &[
     &fetch::API,
     &list_offsets::API,
     &metadata::API,
+    &offset_commit::API,
+    &offset_fetch::API,
     &find_coordinator::API,
+    &join_group::API,
+    &heartbeat::API,
+    &leave_group::API,
+    &sync_group::API,
+    &describe_groups::API,
+    &list_groups::API,
     &api_versions::API,
     &create_topics::API,
     &delete_topics::API,
@@ -72,10 +91,12 @@ pub const APIS: &[&Api] = &[
     &alter_configs::API,
     &describe_log_dirs::API,
     &create_partitions::API,
+    &delete_groups::API,
     &elect_leaders::API,
     &incremental_alter_configs::API,
     &alter_partition_reassignments::API,
     &list_partition_reassignments::API,
+    &offset_delete::API,
     &describe_cluster::API,
     &describe_producers::API,
     &list_config_resources::API,
@@ -121,6 +142,11 @@ pub struct Context {
 impl Context {
     fn endpoint(&self) -> Option<&Endpoint> {
         self.broker.endpoints().get(self.listener)
+    }
+
+    /// The client's address as groups tell it.
+    pub fn client_host(&self) -> String {
+        format!("/{}", self.peer.ip().to_canonical())
     }
 
     /// Host and port to tell a client on this listener.
@@ -190,11 +216,14 @@ fn read_client_id(frame: &mut Bytes) -> Result<Option<StrBytes>, BadRequest> {
     if frame.len() < length {
         return Err(BadRequest("the client id is cut short".into()));
     }
-    Ok(Some(StrBytes::from_utf8(frame.split_to(length))?))
+    let bytes = frame.split_to(length);
+    // Like Java, bytes that are no UTF-8 are replaced.
+    Ok(Some(StrBytes::from_utf8(bytes.clone()).unwrap_or_else(|_| owned(&String::from_utf8_lossy(&bytes)))))
 }
 
 fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), BadRequest> {
-    for _ in 0..unsigned_varint(frame)? {
+    // Kafka counts with a signed number: a count from 2^31 on is none.
+    for _ in 0..unsigned_varint(frame)? as i32 {
         let _tag = unsigned_varint(frame)?;
         let size = unsigned_varint(frame)? as usize;
         if frame.len() < size {

@@ -15,6 +15,9 @@ use crate::log::EpochEnd;
 pub const API: Api =
     Api { key: 23, name: "OffsetForLeaderEpoch", versions: (2, 4), advertised_from: 2, flexible_from: 4, handle };
 
+/// A consumer that knows no epoch asks with this one.
+const UNDEFINED_EPOCH: i32 = -1;
+
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: OffsetForLeaderEpochRequest = request.decode(body)?;
     let mut response = OffsetForLeaderEpochResponse::default();
@@ -55,6 +58,7 @@ fn end_of(
         .with_log(manager.env(), &topic.settings().resolved, |log| {
             match errors::check_leader_epoch(claimed_epoch, log.leader_epoch()) {
                 Some(error) => Err(error),
+                None if epoch == UNDEFINED_EPOCH => Ok(None),
                 None => Ok(log.epoch_end(epoch)),
             }
         })

@@ -18,10 +18,11 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::errors::{self, Error};
-use super::{Api, BadRequest, Reply, Request};
+use super::{Api, BadRequest, Reply, Request, repeats};
 use crate::base::TopicId;
 use crate::broker::BrokerState;
 use crate::config::{CompressionType, TimestampType, TopicConfig};
+use crate::log::AppendError;
 use crate::record::{self, BatchHeader, Codec, PreparedBatch, Rejection, Rules, validate};
 use crate::topic::{Partition, PartitionError, Topic};
 use crate::wal::Ticket;
@@ -35,10 +36,12 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: ProduceRequest = request.decode(body)?;
     let acks = asked.acks;
     let mut produced = Produced { tickets: Vec::new(), any_error: false };
+    if let Some((error, message)) = refuse_all(&asked) {
+        return Ok(refused(request, asked, error, message));
+    }
     let mut response = ProduceResponse::default();
     response.responses = Vec::with_capacity(asked.topic_data.len());
-    let refused = refuse_all(&asked);
-    for data in asked.topic_data {
+    for data in repeats::once_each(asked.topic_data) {
         let topic = if request.version >= 13 {
             request.broker().topics.topic_by_id(TopicId(data.topic_id))
         } else {
@@ -47,10 +50,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         let mut partitions = Vec::with_capacity(data.partition_data.len());
         for partition in data.partition_data {
             let index = partition.index;
-            let outcome = match refused {
-                Some((error, message)) => Err(Refused::new(error, message.map(str::to_owned))),
-                None => produce_one(request, topic.as_deref(), partition, &mut produced.tickets),
-            };
+            let outcome = produce_one(request, topic.as_deref(), partition, acks, &mut produced.tickets);
             produced.any_error |= outcome.is_err();
             partitions.push(answer(request.version, index, outcome));
         }
@@ -110,51 +110,68 @@ struct Taken {
     log_start: i64,
 }
 
-/// What refuses the request as a whole.
-fn refuse_all(asked: &ProduceRequest) -> Option<(Error, Option<&'static str>)> {
-    if !(-1..=1).contains(&asked.acks) {
-        return Some((Error::InvalidRequiredAcks, None));
-    }
-    let headers = || {
-        asked.topic_data.iter().flat_map(|t| &t.partition_data).filter_map(|p| BatchHeader::read(p.records.as_ref()?))
-    };
-    if headers().any(|h| h.is_transactional()) {
-        return Some(match asked.transactional_id {
-            None => (Error::TransactionalIdAuthorizationFailed, None),
-            // No transactional id was ever initialised: transactions are not served.
-            Some(_) => (Error::InvalidProducerIdMapping, None),
-        });
+/// What refuses the request as a whole: Kafka looks for transactions first, and so at the first batch of each partition.
+fn refuse_all(asked: &ProduceRequest) -> Option<(Error, Option<String>)> {
+    for partition in asked.topic_data.iter().flat_map(|t| &t.partition_data) {
+        let Some(records) = &partition.records else { continue };
+        match validate::first_header(records) {
+            Ok(Some(header)) if header.is_transactional() => {
+                return Some(match asked.transactional_id {
+                    None => (Error::TransactionalIdAuthorizationFailed, None),
+                    // No transactional id was ever initialised: transactions are not served.
+                    Some(_) => (Error::InvalidProducerIdMapping, None),
+                });
+            }
+            Ok(_) => {}
+            Err(Rejection::Corrupt(message)) => return Some((Error::CorruptMessage, Some(message))),
+            Err(other) => return Some((errors::of_rejection(&other), None)),
+        }
     }
     None
+}
+
+fn refused(request: &Request, asked: ProduceRequest, error: Error, message: Option<String>) -> Reply {
+    if asked.acks == 0 {
+        return Reply::Close;
+    }
+    let mut response = ProduceResponse::default();
+    for data in asked.topic_data {
+        let refusal = || Err(Refused::new(error, message.clone()));
+        let rows = data.partition_data.iter().map(|p| answer(request.version, p.index, refusal())).collect();
+        let topic = TopicProduceResponse::default().with_name(data.name).with_topic_id(data.topic_id);
+        response.responses.push(topic.with_partition_responses(rows));
+    }
+    Reply::Now(request.responder.frame(&response))
 }
 
 fn produce_one(
     request: &Request,
     topic: Option<&Topic>,
     data: PartitionProduceData,
+    acks: i16,
     tickets: &mut Vec<Waiting>,
 ) -> Result<Taken, Refused> {
-    let unknown = || {
-        let error = if request.version >= 13 { Error::UnknownTopicId } else { Error::UnknownTopicOrPartition };
-        Refused::new(error, None)
-    };
-    // The shape of the records is checked before anything else, as Kafka does when it reads the request.
+    let refuse = |error| Refused::new(error, None);
+    let unknown = if request.version >= 13 { Error::UnknownTopicId } else { Error::UnknownTopicOrPartition };
+    let topic = topic.ok_or_else(|| refuse(unknown))?;
+    let partition = topic.partition(data.index).ok_or_else(|| refuse(Error::UnknownTopicOrPartition))?;
     let records = data.records.unwrap_or_default();
     let batch = validate::sole_batch(&records).map_err(|r| rejected(r, -1))?;
     if request.version < 7 && BatchHeader::read(&batch).is_some_and(|h| h.codec_bits() == Codec::Zstd.bits()) {
-        return Err(Refused::new(Error::UnsupportedCompressionType, None));
+        return Err(refuse(Error::UnsupportedCompressionType));
     }
-    let topic = topic.ok_or_else(unknown)?;
-    let partition = topic.partition(data.index).ok_or_else(|| Refused::new(Error::UnknownTopicOrPartition, None))?;
+    if !(-1..=1).contains(&acks) {
+        return Err(refuse(Error::InvalidRequiredAcks));
+    }
     if topic.is_internal() && request.client_id.as_deref() != Some(ADMIN_CLIENT_ID) {
-        let message = format!("Cannot append to internal topic {}", topic.name);
-        return Err(Refused::new(Error::InvalidTopicException, Some(message)));
+        return Err(refuse(Error::InvalidTopicException));
     }
     let broker = request.broker();
     let settings = topic.settings();
     let config = &settings.resolved;
-    let prepared = prepare(broker, &partition, config, batch)?;
-    let outcome = partition.append(broker.topics.env(), config, &prepared).map_err(|e| append_failed(&e))?;
+    let log_start = || partition.offsets(broker.topics.env(), config).map_or(-1, |o| o.log_start);
+    let prepared = prepare(broker, &partition, config, batch).map_err(|r| rejected(r, log_start()))?;
+    let outcome = partition.append(broker.topics.env(), config, &prepared).map_err(|e| append_failed(&e, log_start))?;
     if let Some(ticket) = outcome.ticket {
         tickets.push(Waiting { topic: topic.name.clone(), topic_id: topic.id, partition: data.index, ticket });
     }
@@ -176,7 +193,7 @@ fn prepare(
     partition: &Arc<Partition>,
     config: &TopicConfig,
     batch: Bytes,
-) -> Result<PreparedBatch, Refused> {
+) -> Result<PreparedBatch, Rejection> {
     let rules = Rules {
         partition: &**partition,
         max_message_bytes: config.max_message_bytes,
@@ -197,26 +214,29 @@ fn prepare(
         },
         now_ms: broker.clock.wall_ms(),
     };
-    validate::prepare(batch, &rules).map_err(|rejection| {
-        let log_start = partition.offsets(broker.topics.env(), config).map_or(-1, |o| o.log_start);
-        rejected(rejection, log_start)
-    })
+    validate::prepare(batch, &rules)
 }
 
+/// What is told of a rejection: a message only where single records are named, and the log start only of those errors
+/// that Kafka does not treat as ordinary ones.
 fn rejected(rejection: Rejection, log_start: i64) -> Refused {
     let error = errors::of_rejection(&rejection);
-    let (message, record_errors, log_start) = match rejection {
+    match rejection {
         Rejection::InvalidRecord(message, records) | Rejection::InvalidTimestamp(message, records) => {
-            (Some(message), records, log_start)
+            let message = (!records.is_empty()).then_some(message);
+            Refused { error, message, record_errors: records, log_start }
         }
-        Rejection::Corrupt(_) | Rejection::TooLarge(_) => (None, Vec::new(), -1),
-        Rejection::Unreadable(_) => (None, Vec::new(), log_start),
-    };
-    Refused { error, message, record_errors, log_start }
+        Rejection::Corrupt(_) | Rejection::TooLarge(_) => Refused::new(error, None),
+        Rejection::Unreadable(_) => Refused { log_start, ..Refused::new(error, None) },
+    }
 }
 
-fn append_failed(error: &PartitionError) -> Refused {
-    Refused::new(errors::of_partition(error), None)
+fn append_failed(error: &PartitionError, log_start: impl FnOnce() -> i64) -> Refused {
+    let mut refused = Refused::new(errors::of_partition(error), None);
+    if let PartitionError::Append(AppendError::OutOfOrderSequence(_) | AppendError::InvalidProducerEpoch(_)) = error {
+        refused.log_start = log_start();
+    }
+    refused
 }
 
 fn answer(version: i16, index: i32, outcome: Result<Taken, Refused>) -> PartitionProduceResponse {

@@ -40,8 +40,7 @@ impl DataDir {
             }
             None => {
                 let id = config.cluster_id().map_or_else(|| TopicId::random().to_string(), str::to_owned);
-                write_meta(&path, &id, config.node_id(), !ephemeral)
-                    .map_err(|e| failed("writing meta.properties in", e))?;
+                write_meta(&path, &id, config.node_id()).map_err(|e| failed("writing meta.properties in", e))?;
                 id
             }
         };
@@ -165,8 +164,9 @@ fn check_meta(dir: &Path, meta: &Meta, config: &BrokerConfig) -> Result<(), Star
     }
 }
 
-fn write_meta(dir: &Path, cluster_id: &str, node_id: i32, sync: bool) -> std::io::Result<()> {
+/// Not synced: the directory is fresh, and whatever is durable in it later syncs the journal of the file system with it.
+fn write_meta(dir: &Path, cluster_id: &str, node_id: i32) -> std::io::Result<()> {
     let directory_id = DirectoryId::random();
     let text = format!("version=1\ncluster.id={cluster_id}\nnode.id={node_id}\ndirectory.id={directory_id}\n");
-    files::replace(&dir.join(META_PROPERTIES), text.as_bytes(), sync)
+    files::replace(&dir.join(META_PROPERTIES), text.as_bytes(), false)
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::base::Clock;
 use crate::config::BrokerConfig;
+use crate::coordinator::GroupCoordinator;
 use crate::topic::{TopicManager, TopicManagerOptions};
 use data_dir::DataDir;
 use sessions::FetchSessions;
@@ -56,6 +57,7 @@ pub struct BrokerState {
     pub config: Arc<BrokerConfig>,
     pub clock: Clock,
     pub topics: Arc<TopicManager>,
+    pub groups: Arc<GroupCoordinator>,
     pub sessions: FetchSessions,
     pub cluster_id: String,
     pub node_id: i32,
@@ -85,6 +87,8 @@ impl BrokerState {
             cluster_id: data_dir.cluster_id().to_owned(),
             node_id: options.config.node_id(),
             config: options.config,
+            groups: GroupCoordinator::start(topics.clone(), options.clock.clone())
+                .map_err(|e| StartError::Failed(format!("starting the thread of the groups: {e}")))?,
             clock: options.clock,
             topics,
             data_dir,
@@ -108,6 +112,7 @@ impl BrokerState {
         if std::mem::replace(&mut *stopped, true) {
             return true;
         }
+        self.groups.stop();
         let clean = self.topics.stop();
         if clean {
             self.data_dir.mark_clean();

@@ -12,6 +12,9 @@ use crate::base::TopicId;
 /// A session idle for this long gives its slot to a new one (`FetchSession.scala`, 2 minutes).
 const EVICT_IDLE_AFTER: Duration = Duration::from_secs(120);
 
+/// `FetchSessionCache` has that many shards.
+const CACHE_PARTS: usize = 8;
+
 /// A partition as requests name it: by topic name up to Fetch v12, by id from v13 on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PartitionKey {
@@ -37,12 +40,45 @@ struct Told {
 }
 
 #[derive(Debug)]
+struct Entry {
+    wanted: Wanted,
+    told: Told,
+    /// The name under which the topic of an id was found once.
+    name: Option<Arc<str>>,
+}
+
+impl Entry {
+    fn new(wanted: Wanted) -> Entry {
+        Entry { wanted, told: Told { high_watermark: -1, log_start: -1 }, name: None }
+    }
+}
+
+/// A partition that a session wants.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub key: PartitionKey,
+    pub wanted: Wanted,
+    /// The name under which the topic of an id was found once.
+    pub name: Option<Arc<str>>,
+}
+
+/// What an answer says of a partition.
+pub struct Answered<'a> {
+    pub key: &'a PartitionKey,
+    pub name: Option<&'a Arc<str>>,
+    pub high_watermark: i64,
+    pub log_start: i64,
+    pub has_data: bool,
+    pub error: bool,
+}
+
+#[derive(Debug)]
 pub struct FetchSession {
     pub id: i32,
     pub uses_topic_ids: bool,
     /// The epoch the next request must carry.
     epoch: i32,
-    partitions: IndexMap<PartitionKey, (Wanted, Told)>,
+    partitions: IndexMap<PartitionKey, Entry>,
     last_used: Instant,
 }
 
@@ -67,8 +103,9 @@ fn next_epoch(epoch: i32) -> i32 {
 }
 
 impl FetchSessions {
+    /// Kafka divides the slots among eight parts and leaves out what remains.
     pub fn new(slots: usize) -> FetchSessions {
-        FetchSessions { slots, map: Mutex::default() }
+        FetchSessions { slots: slots / CACHE_PARTS * CACHE_PARTS, map: Mutex::default() }
     }
 
     /// Opens a session over these partitions; `None` if every slot is in use.
@@ -86,12 +123,11 @@ impl FetchSessions {
         while id == 0 || map.contains_key(&id) {
             id = (uuid::Uuid::new_v4().as_u128() as i32) & i32::MAX;
         }
-        let told = Told { high_watermark: -1, log_start: -1 };
         let session = Arc::new(Mutex::new(FetchSession {
             id,
             uses_topic_ids,
             epoch: 1,
-            partitions: partitions.map(|(key, wanted)| (key, (wanted, told))).collect(),
+            partitions: partitions.map(|(key, wanted)| (key, Entry::new(wanted))).collect(),
             last_used: now,
         }));
         map.insert(id, session.clone());
@@ -124,9 +160,9 @@ impl FetchSessions {
             }
             for (key, wanted) in wanted {
                 match session.partitions.get_mut(&key) {
-                    Some((old, _)) => *old = wanted,
+                    Some(entry) => entry.wanted = wanted,
                     None => {
-                        session.partitions.insert(key, (wanted, Told { high_watermark: -1, log_start: -1 }));
+                        session.partitions.insert(key, Entry::new(wanted));
                     }
                 }
             }
@@ -147,31 +183,34 @@ impl FetchSessions {
 
 impl FetchSession {
     /// Everything the session wants, in the order in which it is answered.
-    pub fn wanted(&self) -> Vec<(PartitionKey, Wanted)> {
-        self.partitions.iter().map(|(key, (wanted, _))| (key.clone(), *wanted)).collect()
+    pub fn targets(&self) -> Vec<Target> {
+        let target = |(key, entry): (&PartitionKey, &Entry)| Target {
+            key: key.clone(),
+            wanted: entry.wanted,
+            name: entry.name.clone(),
+        };
+        self.partitions.iter().map(target).collect()
     }
 
-    /// Enters what is about to be told of a partition; answers whether it must be told at all. A partition with data
-    /// moves to the end, so that others come first next time.
-    pub fn tell(
-        &mut self,
-        key: &PartitionKey,
-        high_watermark: i64,
-        log_start: i64,
-        has_data: bool,
-        error: bool,
-    ) -> bool {
-        let Some(at) = self.partitions.get_index_of(key) else { return true };
-        let (_, told) = &mut self.partitions[at];
-        let changed = told.high_watermark != high_watermark || told.log_start != log_start;
+    /// Enters what is about to be told of a partition; answers whether it must be told at all.
+    pub fn tell(&mut self, answered: &Answered<'_>) -> bool {
+        let Some(entry) = self.partitions.get_mut(answered.key) else { return true };
+        let told = &mut entry.told;
+        let changed = told.high_watermark != answered.high_watermark || told.log_start != answered.log_start;
         // After an error the partition is told again in any case, once it goes away.
-        told.high_watermark = if error { -1 } else { high_watermark };
-        told.log_start = log_start;
-        if has_data {
-            let last = self.partitions.len() - 1;
-            self.partitions.move_index(at, last);
+        told.high_watermark = if answered.error { -1 } else { answered.high_watermark };
+        told.log_start = answered.log_start;
+        if entry.name.is_none() {
+            entry.name = answered.name.cloned();
         }
-        changed || has_data || error
+        changed || answered.has_data || answered.error
+    }
+
+    /// Moves a partition that was told with data to the end, so that others come first next time.
+    pub fn move_last(&mut self, key: &PartitionKey) {
+        if let Some(at) = self.partitions.get_index_of(key) {
+            self.partitions.move_index(at, self.partitions.len() - 1);
+        }
     }
 }
 

@@ -91,6 +91,22 @@ pub fn topic(config: &DynamicBrokerConfig, overrides: &BTreeMap<String, String>)
     shown.map(entry).collect()
 }
 
+/// A topic with these overrides as CreateTopics answers it (Kafka's `KafkaConfigSchema`): what was set stands as it was
+/// given, and a value counts as the broker's under any of the names it may have there.
+pub fn created_topic(config: &DynamicBrokerConfig, overrides: &BTreeMap<String, String>) -> Vec<ConfigEntry> {
+    let layers = layers(config);
+    let mut entries = topic(config, overrides);
+    for entry in &mut entries {
+        if let Some(given) = overrides.get(&entry.name) {
+            entry.value = Some(given.clone());
+        } else if let Some(key) = table::find(Scope::Topic, &entry.name) {
+            let set = layers.iter().find(|(layer, _)| key.synonyms.iter().any(|s| layer.contains_key(s.name)));
+            entry.source = set.map_or(ConfigSource::Default, |(_, source)| *source);
+        }
+    }
+    entries
+}
+
 /// A group with these overrides, whether or not it exists; its defaults are the broker's `group.*` values.
 pub fn group(config: &DynamicBrokerConfig, overrides: &BTreeMap<String, String>) -> Vec<ConfigEntry> {
     let entry = |key: &&ConfigKey| {
@@ -158,14 +174,9 @@ fn resource_entry(key: &ConfigKey, value: Value, synonyms: Vec<ConfigSynonym>) -
 fn broker_synonyms(config: &DynamicBrokerConfig, name: &str) -> Vec<ConfigSynonym> {
     let names = names_of(name);
     let sensitive = table::find_broker(name).is_none_or(ConfigKey::is_sensitive);
-    let layers = [
-        (config.broker(), ConfigSource::DynamicBroker),
-        (config.cluster_default(), ConfigSource::DynamicDefaultBroker),
-        (config.fixed().set_keys(), ConfigSource::StaticBroker),
-    ];
     let shown = |text: &str| (!sensitive).then(|| text.to_owned());
     let mut found = Vec::new();
-    for (layer, source) in layers {
+    for (layer, source) in layers(config) {
         let set = names.iter().filter_map(|name| layer.get(*name).map(|text| (*name, text)));
         found.extend(set.map(|(name, text)| synonym(name, shown(text), source)));
     }
@@ -176,6 +187,15 @@ fn broker_synonyms(config: &DynamicBrokerConfig, name: &str) -> Vec<ConfigSynony
     }
     let above = found.iter().position(|synonym| synonym.name == name).unwrap_or(found.len());
     found.split_off(above)
+}
+
+/// Where a broker key may be set, strongest first.
+fn layers(config: &DynamicBrokerConfig) -> [(&BTreeMap<String, String>, ConfigSource); 3] {
+    [
+        (config.broker(), ConfigSource::DynamicBroker),
+        (config.cluster_default(), ConfigSource::DynamicDefaultBroker),
+        (config.fixed().set_keys(), ConfigSource::StaticBroker),
+    ]
 }
 
 /// The names under which a broker key's value may be given (Kafka's `brokerConfigSynonyms`).

@@ -98,6 +98,16 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Syncs everything on the file system that holds `path`.
+pub fn sync_file_system(path: &Path) -> io::Result<()> {
+    let dir = File::open(path)?;
+    // SAFETY: the descriptor is open for the time of the call.
+    match unsafe { libc::syncfs(dir.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Reads the whole file, or nothing if it does not exist.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, LogError> {
     match std::fs::read(path) {

@@ -237,10 +237,15 @@ impl Log {
         self.recovery_point = self.recovery_point.max(end.min(self.end));
     }
 
-    /// Ends the log's life in this process: indexes whole, producer snapshot written, everything synced.
-    pub fn close(&mut self) -> Result<(), LogError> {
+    /// Makes the files whole: indexes, and the producer snapshot. Not synced: both can be made again from the batches.
+    pub fn finish(&mut self) -> Result<(), LogError> {
         self.active.segment.finish_indexes()?;
-        self.producers.write_snapshot(&self.dir, self.end, self.env.sync)?;
+        self.producers.write_snapshot(&self.dir, self.end, false)
+    }
+
+    /// Ends the log's life in this process, with everything that counts on the disk.
+    pub fn close(&mut self) -> Result<(), LogError> {
+        self.finish()?;
         self.flush()
     }
 }

@@ -12,6 +12,8 @@ use crate::record::batch::sequence_plus;
 
 /// Batches of one producer that are remembered: the most that a client has in flight.
 const BATCHES_MAX: usize = 5;
+/// The epoch of a batch that claims none: any sequence may follow it.
+const NO_EPOCH: i16 = -1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BatchMetadata {
@@ -85,6 +87,9 @@ impl Producers {
                 "Epoch of producer {id} at offset {end} in {partition} is {}, which is smaller than the last seen epoch {}",
                 header.producer_epoch, producer.epoch
             )));
+        }
+        if producer.epoch == NO_EPOCH {
+            return Ok(None);
         }
         if header.producer_epoch > producer.epoch {
             if header.base_sequence != 0 {

@@ -15,6 +15,11 @@ pub struct Record<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
+impl Malformed {
+    /// A number that does not end where it must: Kafka's decoder throws something else than for all other framing.
+    pub const ENDLESS_NUMBER: Malformed = Malformed("variable-length number too long");
+}
+
 /// Iterates over `count` records in `bytes`; ends after the first malformed one.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
@@ -106,7 +111,11 @@ fn unsigned(rest: &mut &[u8], bytes_max: usize) -> Result<u64, Malformed> {
             return Ok(value);
         }
     }
-    Err(Malformed("variable-length number cut short or too long"))
+    if rest.len() < bytes_max {
+        Err(Malformed("variable-length number cut short"))
+    } else {
+        Err(Malformed::ENDLESS_NUMBER)
+    }
 }
 
 /// Appends a zig-zag variable-length number.

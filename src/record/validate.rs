@@ -1,7 +1,8 @@
 //! What a producer may send (Kafka's `LogValidator` and the shape checks of `ProduceRequest`), and what is stored of it.
 //!
-//! An ordinary batch is checked and stored as it came: only the header is copied. Records are decompressed only for
-//! topics that need a look inside: compacted ones (null keys), and those that store another codec.
+//! An ordinary batch is checked and stored as it came: only the header is copied. Records are decompressed only where
+//! that needs a look inside: for compacted topics (null keys), for topics that store another codec, and where the header
+//! shows that a record has to be refused.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 
 use super::batch::{self, BatchHeader, HEADER_BYTES, LENGTH_OVERHEAD, MAGIC_AT};
 use super::compress::{self, Codec, DECOMPRESSED_BYTES_MAX, DecompressError};
-use super::iter::{Record, Records};
+use super::iter::{Malformed, Record, Records};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampType {
@@ -97,6 +98,11 @@ pub fn sole_batch(records: &Bytes) -> Result<Bytes, Rejection> {
     Ok(first)
 }
 
+/// The header of the first batch in what was sent, if there is a whole one.
+pub fn first_header(records: &Bytes) -> Result<Option<BatchHeader>, Rejection> {
+    Ok(next_batch(records)?.and_then(|batch| BatchHeader::read(&batch)))
+}
+
 /// One batch off the front, `None` if there is no whole one (Kafka's `ByteBufferLogInputStream`).
 fn next_batch(bytes: &Bytes) -> Result<Option<Bytes>, Rejection> {
     if bytes.len() < LENGTH_OVERHEAD {
@@ -120,11 +126,6 @@ fn next_batch(bytes: &Bytes) -> Result<Option<Bytes>, Rejection> {
     if bytes.len() < size as usize {
         return Ok(None);
     }
-    if magic == 2 && (size as usize) < HEADER_BYTES {
-        return Err(Rejection::Corrupt(format!(
-            "Record batch size {size} is smaller than its header ({HEADER_BYTES})"
-        )));
-    }
     Ok(Some(bytes.slice(..size as usize)))
 }
 
@@ -144,18 +145,21 @@ pub fn prepare(batch: Bytes, rules: &Rules<'_>) -> Result<PreparedBatch, Rejecti
 
     if codec == Codec::None {
         max_timestamp = check_records(&body, &header, rules, false)?;
-    } else if rules.compacted || stored.is_some() || header_timestamps_out_of_range(&header, rules) {
+    } else if rules.compacted
+        || stored.is_some()
+        || header.is_log_append_time()
+        || header_timestamps_out_of_range(&header, rules)
+    {
         let opened = open(codec, &body)?;
         max_timestamp = check_records(&opened, &header, rules, true)?;
         if stored.is_some() {
             body = Bytes::from(opened);
         }
-    } else if header.is_log_append_time() {
-        check_log_append_time_bit(&header, rules)?;
     }
 
     let mut changed = false;
     if let Some((codec, level)) = stored {
+        check_rebuilt(&header)?;
         if codec != Codec::None {
             let packed = compress::compress(codec, level, &body)
                 .map_err(|e| Rejection::Unreadable(format!("compressing with {codec:?}: {e}")))?;
@@ -231,7 +235,29 @@ fn check_header(batch: &[u8], header: &BatchHeader, rules: &Rules<'_>) -> Result
     Ok(())
 }
 
+/// Kafka builds a batch anew to store another codec, and its builder throws where an ordinary append is content.
+fn check_rebuilt(header: &BatchHeader) -> Result<(), Rejection> {
+    const NONE: i16 = -1;
+    if header.producer_id == i64::from(NONE) {
+        return Ok(());
+    }
+    if header.producer_epoch == NONE {
+        return Err(Rejection::Unreadable("Invalid negative producer epoch".into()));
+    }
+    if header.base_sequence < 0 {
+        return Err(Rejection::Unreadable("Invalid negative sequence number used".into()));
+    }
+    Ok(())
+}
+
 fn open(codec: Codec, body: &[u8]) -> Result<Vec<u8>, Rejection> {
+    // Nothing at all is an empty stream to Kafka's zstd decoder, and malformed to its others.
+    if body.is_empty() {
+        return match codec {
+            Codec::Zstd => Ok(Vec::new()),
+            _ => Err(Rejection::Unreadable("an empty payload".into())),
+        };
+    }
     compress::decompress(codec, body, DECOMPRESSED_BYTES_MAX).map_err(|e| match e {
         DecompressError::TooLarge => Rejection::TooLarge(format!(
             "The record batch decompresses to more than {DECOMPRESSED_BYTES_MAX} bytes, the most that is opened"
@@ -247,10 +273,14 @@ fn check_records(bytes: &[u8], header: &BatchHeader, rules: &Rules<'_>, compress
     let mut max_timestamp = -1;
     let mut index = 0;
     for record in &mut records {
-        let record = record.map_err(|e| invalid(format!("Found invalid record structure: {}", e.0)))?;
+        let record = record.map_err(malformed)?;
         let timestamp = record_timestamp(header, &record);
         max_timestamp = max_timestamp.max(timestamp);
-        check_record(index, &record, timestamp, header, rules, compressed, &mut errors);
+        if compressed && record.offset_delta != index {
+            // Kafka's own check of this throws where nobody expects it.
+            return Err(Rejection::Unreadable("offsets inside a compressed batch are not consecutive".into()));
+        }
+        check_record(index, &record, timestamp, header, rules, &mut errors);
         index += 1;
     }
     if index != header.record_count || !records.rest().is_empty() {
@@ -258,6 +288,11 @@ fn check_records(bytes: &[u8], header: &BatchHeader, rules: &Rules<'_>, compress
     }
     errors.into_result()?;
     Ok(max_timestamp)
+}
+
+fn malformed(error: Malformed) -> Rejection {
+    let message = format!("Found invalid record structure: {}", error.0);
+    if error == Malformed::ENDLESS_NUMBER { Rejection::Unreadable(message) } else { invalid(message) }
 }
 
 /// The timestamp of one record: LogAppendTime batches have one for all.
@@ -316,20 +351,11 @@ fn check_record(
     timestamp: i64,
     header: &BatchHeader,
     rules: &Rules<'_>,
-    compressed: bool,
     errors: &mut Errors,
 ) {
-    if compressed && record.offset_delta != index {
-        let message = format!(
-            "Inner record at index {index} inside the compressed record batch does not have incremental offsets, expected offset is {index} in topic partition {}.",
-            rules.partition
-        );
-        errors.push(index, message);
-        return;
-    }
     if rules.compacted && record.key.is_none() {
         let message =
-            format!("Compacted topic cannot accept message without key in topic partition {}.", rules.partition);
+            format!("Compacted topic cannot accept message without key in topic partition {}", rules.partition);
         errors.push(index, message);
         return;
     }
@@ -344,31 +370,20 @@ fn check_record(
         }
     } else if header.is_log_append_time() {
         errors.any_timestamp = true;
-        errors.push(index, producer_set_log_append_time(rules));
+        errors.push(index, producer_set_log_append_time(record, header));
     }
 }
 
-fn producer_set_log_append_time(rules: &Rules<'_>) -> String {
+fn producer_set_log_append_time(record: &Record<'_>, header: &BatchHeader) -> String {
+    let bytes = |field: Option<&[u8]>| field.map_or(0, <[u8]>::len);
     format!(
-        "Invalid timestamp type in message of topic partition {}. Producer should not set timestamp type to LogAppendTime.",
-        rules.partition
+        "Invalid timestamp type in message DefaultRecord(offset={}, timestamp={}, key={} bytes, value={} bytes). Producer should not set timestamp type to LogAppendTime.",
+        header.base_offset + i64::from(record.offset_delta),
+        record_timestamp(header, record),
+        bytes(record.key),
+        bytes(record.value)
     )
 }
-
-/// The bit on a compressed batch that is not opened: allowed, and cleared, only where a timestamp of its own counts.
-fn check_log_append_time_bit(header: &BatchHeader, rules: &Rules<'_>) -> Result<(), Rejection> {
-    if rules.timestamp_type == TimestampType::CreateTime && header.max_timestamp != -1 {
-        return Ok(());
-    }
-    let records = (0..header.record_count.min(RECORD_ERRORS_MAX))
-        .map(|i| RecordError { batch_index: i, message: Some(producer_set_log_append_time(rules)) })
-        .collect();
-    let message = "One or more records have been rejected due to invalid timestamp";
-    Err(Rejection::InvalidTimestamp(message.into(), records))
-}
-
-/// A batch that is not opened has a record count that nobody checked.
-const RECORD_ERRORS_MAX: i32 = 1000;
 
 fn timestamp_range(rules: &Rules<'_>) -> (i64, i64) {
     (

@@ -57,7 +57,9 @@ pub fn write_snapshot(manager: &TopicManager, data_lsn: u64) -> Result<(), LogEr
     let mut snapshot = current(manager);
     snapshot.metadata_lsn = manager.env.wal().last_lsn();
     snapshot.data_lsn = data_lsn;
-    snapshot.write(&manager.env.data_dir, manager.env.log.sync)?;
+    // The first one of a fresh directory says nothing that would be missed.
+    let sync = manager.env.log.sync && snapshot.metadata_lsn > 0;
+    snapshot.write(&manager.env.data_dir, sync)?;
     let previous = {
         let mut last = lock(&manager.last_checkpoint);
         std::mem::replace(&mut last.data_lsn, data_lsn)

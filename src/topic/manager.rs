@@ -100,14 +100,15 @@ impl TopicManager {
         self.read_index().by_name.values().cloned().collect()
     }
 
-    /// An existing topic whose name collides with `name` without being equal.
-    pub fn colliding(&self, name: &str) -> Option<Arc<str>> {
+    /// An existing topic whose name collides with `name` without being equal to it or one of `ignored`.
+    pub fn colliding(&self, name: &str, ignored: &[String]) -> Option<Arc<str>> {
         if !name.contains(['.', '_']) {
             return None;
         }
         let key = super::collision_key(name);
         let index = self.read_index();
-        index.by_name.keys().find(|n| ***n != *name && super::collision_key(n) == key).cloned()
+        let collides = |n: &str| n != name && super::collision_key(n) == key && !ignored.iter().any(|i| i == n);
+        index.by_name.keys().find(|n| collides(n)).cloned()
     }
 
     pub fn config(&self) -> Arc<DynamicBrokerConfig> {

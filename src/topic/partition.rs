@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::metadata::{KIND_BARRIER, KIND_BATCH};
@@ -48,6 +48,8 @@ pub struct Partition {
     /// On record before the log is opened; see [`Partition::log_start_on_record`].
     log_start: AtomicI64,
     recovery_point: AtomicI64,
+    /// Closed by this process for want of use: its files are whole.
+    closed_in_order: AtomicBool,
 }
 
 enum State {
@@ -67,6 +69,8 @@ struct OpenLog {
     /// Whether everything before the next append is on the disk or in the WAL.
     wal_continuous: bool,
     unflushed_messages: i64,
+    /// Since [`Partition::close_if_idle`] last asked.
+    used: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -150,6 +154,7 @@ impl Partition {
             leader_epoch: AtomicI32::new(0),
             log_start: AtomicI64::new(log_start),
             recovery_point: AtomicI64::new(recovery_point),
+            closed_in_order: AtomicBool::new(false),
         }
     }
 
@@ -437,11 +442,32 @@ impl Partition {
         self.waiters.wake_all();
     }
 
-    /// Closes an open log in order. Later use finds the partition offline.
-    pub fn close(&self) -> Result<(), LogError> {
+    pub fn is_open(&self) -> bool {
+        matches!(&*self.lock(), State::Open(_))
+    }
+
+    /// Closes the log if nobody used it since this was last asked; the next use opens it again.
+    pub fn close_if_idle(&self) -> Result<(), LogError> {
+        let mut state = self.lock();
+        let State::Open(open) = &mut *state else { return Ok(()) };
+        if std::mem::take(&mut open.used) || open.high_watermark < open.log.end() {
+            return Ok(());
+        }
+        // Synced as well: a checkpoint asks open logs only.
+        open.log.close()?;
+        self.recovery_point.store(open.log.recovery_point(), Ordering::Relaxed);
+        self.log_start.fetch_max(open.log.log_start(), Ordering::Relaxed);
+        self.closed_in_order.store(true, Ordering::Relaxed);
+        *state = State::Closed;
+        Ok(())
+    }
+
+    /// Closes an open log in order, synced unless the caller does that for all of them. Later use finds the partition
+    /// offline.
+    pub fn close(&self, sync: bool) -> Result<(), LogError> {
         let mut state = self.lock();
         if let State::Open(open) = &mut *state {
-            let result = open.log.close();
+            let result = if sync { open.log.close() } else { open.log.finish() };
             self.recovery_point.store(open.log.recovery_point(), Ordering::Relaxed);
             *state = State::Offline("the broker is stopping".into());
             return result;
@@ -460,8 +486,11 @@ impl Partition {
     /// The state with the log open in it, or why that cannot be.
     fn opened(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<MutexGuard<'_, State>, PartitionError> {
         let mut state = self.lock();
-        match &*state {
-            State::Open(_) => return Ok(state),
+        match &mut *state {
+            State::Open(open) => {
+                open.used = true;
+                return Ok(state);
+            }
             State::Deleted => return Err(PartitionError::Deleted),
             State::Offline(why) => return Err(PartitionError::Storage(why.clone())),
             State::Closed => {}
@@ -492,7 +521,7 @@ impl Partition {
             &dir,
             env.log.clone(),
             log_config(config, expiration),
-            env.open_mode,
+            if self.closed_in_order.load(Ordering::Relaxed) { OpenMode::Clean } else { env.open_mode },
             self.log_start.load(Ordering::Relaxed),
             self.recovery_point.load(Ordering::Relaxed),
         )?;
@@ -503,6 +532,7 @@ impl Partition {
             settings: Settings { flush_messages: config.flush_messages },
             wal_continuous: false,
             unflushed_messages: 0,
+            used: true,
         })
     }
 

@@ -18,6 +18,8 @@ use crate::log::{self, FileCache, LogEnv, OpenMode};
 use crate::record::PreparedBatch;
 use crate::wal::{Observer, Replayed, Wal};
 
+/// Logs that are synced one after the other at a stop; beyond, one call for all is faster.
+const SYNCED_ONE_BY_ONE_MAX: usize = 256;
 /// Sealed segments that are kept open for readers.
 const SEALED_FILES_OPEN_MAX: usize = 64;
 
@@ -152,19 +154,12 @@ impl TopicManager {
     /// be closed is recovered at the next start. Answers whether all went well.
     pub fn stop(&self) -> bool {
         let mut clean = true;
-        self.env.upkeep.send(Task::Stop);
+        self.env.upkeep.stop();
         let threads = std::mem::take(&mut *lock(&self.threads));
         let mut threads = threads.into_iter();
         let joined = threads.next().is_none_or(|upkeep| upkeep.join().is_ok());
         clean &= joined;
-        for topic in self.topics() {
-            for partition in topic.partitions().iter() {
-                if let Err(error) = partition.close() {
-                    tracing::error!(partition = %partition.dir_name(), %error, "could not close the log in order");
-                    clean = false;
-                }
-            }
-        }
+        clean &= self.close_all_logs();
         self.changes.stop();
         for thread in threads {
             clean &= thread.join().is_ok();
@@ -179,6 +174,30 @@ impl TopicManager {
                 clean = false;
             }
             self.env.wal().close();
+        }
+        clean
+    }
+}
+
+impl TopicManager {
+    /// Closes every log and brings them to the disk: one by one, or, where they are many, the file system as a whole.
+    fn close_all_logs(&self) -> bool {
+        let mut clean = true;
+        let topics = self.topics();
+        let open = topics.iter().map(|t| t.partitions().iter().filter(|p| p.is_open()).count()).sum::<usize>();
+        let one_by_one = open <= SYNCED_ONE_BY_ONE_MAX;
+        for partition in topics.iter().flat_map(|t| t.partitions().to_vec()) {
+            if let Err(error) = partition.close(one_by_one) {
+                tracing::error!(%partition, %error, "could not close the log in order");
+                clean = false;
+            }
+        }
+        if !one_by_one
+            && self.env.log.sync
+            && let Err(error) = log::files::sync_file_system(&self.env.data_dir)
+        {
+            tracing::error!(%error, "could not sync the file system of the data directory");
+            clean = false;
         }
         clean
     }

@@ -2,6 +2,7 @@
 //! sealed segments, checkpoints, expiry of producers.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -14,6 +15,8 @@ use crate::base::TopicId;
 use crate::config::BrokerValues;
 use crate::log;
 
+/// Logs that stay open however idle they are.
+const OPEN_LOGS_KEPT: usize = 256;
 /// A directory name has at most this many bytes.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -31,18 +34,29 @@ pub enum Task {
 /// The way to the thread. Sending never waits.
 pub struct Upkeep {
     sender: Mutex<Sender<Task>>,
+    stopping: AtomicBool,
 }
 
 pub struct UpkeepQueue(Receiver<Task>);
 
 pub fn queue() -> (Upkeep, UpkeepQueue) {
     let (sender, receiver) = channel();
-    (Upkeep { sender: Mutex::new(sender) }, UpkeepQueue(receiver))
+    (Upkeep { sender: Mutex::new(sender), stopping: AtomicBool::new(false) }, UpkeepQueue(receiver))
 }
 
 impl Upkeep {
     pub fn send(&self, task: Task) {
         let _ = lock(&self.sender).send(task);
+    }
+
+    /// Ends the thread after the task it is at, whatever else waits: the next start takes it up again.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.send(Task::Stop);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Renames the directory of a deleted partition, so that its name is free at once, and has it purged. Leaves a
@@ -74,6 +88,9 @@ impl UpkeepQueue {
         let mut next_expiry = clock.instant();
         loop {
             let interval = manager.config().get_i64("log.flush.offset.checkpoint.interval.ms").max(1000);
+            if manager.env.upkeep.is_stopping() {
+                return;
+            }
             match self.0.recv_timeout(Duration::from_millis(interval as u64)) {
                 Ok(Task::MakeDirectories(topic)) => make_directories(manager, &topic),
                 Ok(Task::Purge(dir)) => purge(&dir),
@@ -88,6 +105,7 @@ impl UpkeepQueue {
                 }
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
+                    close_idle_logs(manager);
                     checkpoint::write_offset_checkpoints(manager);
                     checkpoint::when_wal_is_large(manager);
                 }
@@ -104,7 +122,7 @@ impl UpkeepQueue {
 fn make_directories(manager: &TopicManager, topic: &Arc<Topic>) {
     let partitions = topic.partitions();
     for partition in partitions.iter() {
-        if manager.topic_by_id(topic.id).is_none() {
+        if manager.topic_by_id(topic.id).is_none() || manager.env.upkeep.is_stopping() {
             return;
         }
         if let Err(error) = log::create_dir(&manager.env.data_dir.join(partition.dir_name()), topic.id) {
@@ -135,6 +153,23 @@ fn make_directories(manager: &TopicManager, topic: &Arc<Topic>) {
 fn purge(dir: &Path) {
     if let Err(error) = std::fs::remove_dir_all(dir) {
         tracing::error!(dir = %dir.display(), %error, "could not purge the directory of a deleted partition");
+    }
+}
+
+/// An open log costs a descriptor and a few kilobytes: those that nobody used for a whole interval are closed when there
+/// are many.
+fn close_idle_logs(manager: &TopicManager) {
+    let topics = manager.topics();
+    let open = |topic: &Arc<Topic>| topic.partitions().iter().filter(|p| p.is_open()).count();
+    if topics.iter().map(open).sum::<usize>() <= OPEN_LOGS_KEPT {
+        return;
+    }
+    for topic in topics {
+        for partition in topic.partitions().iter() {
+            if let Err(error) = partition.close_if_idle() {
+                tracing::warn!(partition = %partition, %error, "an idle log could not be closed");
+            }
+        }
     }
 }
 

@@ -110,7 +110,7 @@ struct Group {
 }
 
 /// How a group ended, for those who wait.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Outcome {
     result: Mutex<Option<Result<(), WalError>>>,
     decided: Condvar,
@@ -118,6 +118,7 @@ struct Outcome {
 }
 
 /// One appended record, to be waited for.
+#[derive(Debug)]
 pub struct Ticket {
     pub lsn: u64,
     outcome: Option<Arc<Outcome>>,

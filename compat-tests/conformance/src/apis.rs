@@ -1,6 +1,6 @@
 //! The APIs under comparison and the versions that the codec and Kafka 4.2 share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Message;
@@ -48,6 +48,37 @@ pub fn served() -> Vec<Api> {
     ]
 }
 
+/// The APIs of consumer groups. They are compared with a broker that advertises them, and left out, visibly, with one that does not. Once Ottla
+/// serves one of them it belongs into [`served`].
+pub fn groups() -> Vec<Api> {
+    vec![
+        api::<OffsetCommitRequest>(ApiKey::OffsetCommit, "OffsetCommit"),
+        api::<OffsetFetchRequest>(ApiKey::OffsetFetch, "OffsetFetch"),
+        api::<JoinGroupRequest>(ApiKey::JoinGroup, "JoinGroup"),
+        api::<HeartbeatRequest>(ApiKey::Heartbeat, "Heartbeat"),
+        api::<LeaveGroupRequest>(ApiKey::LeaveGroup, "LeaveGroup"),
+        api::<SyncGroupRequest>(ApiKey::SyncGroup, "SyncGroup"),
+        api::<DescribeGroupsRequest>(ApiKey::DescribeGroups, "DescribeGroups"),
+        api::<ListGroupsRequest>(ApiKey::ListGroups, "ListGroups"),
+        api::<DeleteGroupsRequest>(ApiKey::DeleteGroups, "DeleteGroups"),
+        api::<OffsetDeleteRequest>(ApiKey::OffsetDelete, "OffsetDelete"),
+        api::<ConsumerGroupHeartbeatRequest>(ApiKey::ConsumerGroupHeartbeat, "ConsumerGroupHeartbeat"),
+        api::<ConsumerGroupDescribeRequest>(ApiKey::ConsumerGroupDescribe, "ConsumerGroupDescribe"),
+    ]
+}
+
+/// Every API that any scenario plays.
+pub fn known() -> Vec<Api> {
+    [served(), groups()].concat()
+}
+
+/// The APIs to compare with a broker that advertises those keys: what it must serve, and what it serves already.
+pub fn compared(advertised: &BTreeSet<i16>) -> Vec<Api> {
+    let mut apis = served();
+    apis.extend(groups().into_iter().filter(|api| advertised.contains(&api.key)));
+    apis
+}
+
 /// The served API of that key.
 pub fn by_key(key: i16) -> Option<Api> {
     served().into_iter().find(|api| api.key == key)
@@ -55,18 +86,18 @@ pub fn by_key(key: i16) -> Option<Api> {
 
 /// The name of an API key for people, served or not.
 pub fn name_of(key: i16) -> String {
-    by_key(key).map_or_else(|| format!("key {key}"), |api| api.name.to_string())
+    known().into_iter().find(|api| api.key == key).map_or_else(|| format!("key {key}"), |api| api.name.to_string())
 }
 
 /// Steps counted by API and version, as the transcripts name them.
 pub type Count = BTreeMap<(i16, i16), usize>;
 
-/// The table API × version × steps, and the versions that no step plays.
-pub fn table(count: &Count) -> (String, Vec<String>) {
+/// The table API × version × steps of some APIs, and the versions that no step plays.
+pub fn table(count: &Count, apis: &[Api]) -> (String, Vec<String>) {
     let mut text = format!("{:<28} {:>5}  steps by version\n", "API", "steps");
     let mut missing = Vec::new();
     let mut total = 0;
-    for api in served() {
+    for api in apis {
         let steps: usize = count.iter().filter(|((key, _), _)| *key == api.key).map(|(_, steps)| steps).sum();
         total += steps;
         let mut versions = String::new();

@@ -10,6 +10,7 @@ pub mod apis;
 pub mod batch;
 pub mod compare;
 pub mod golden;
+pub mod group_log;
 pub mod normal;
 pub mod play;
 pub mod run;

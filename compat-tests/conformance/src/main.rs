@@ -54,7 +54,7 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
             // A golden file is written whole, so an area is recorded whole.
             let words: Vec<String> = words.iter().map(|word| golden::area(word).to_string() + "/").collect();
             let chosen = scenarios::chosen(&words);
-            let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?;
+            let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?.transcripts;
             let mut whole = true;
             for (name, transcript) in &transcripts {
                 if let Some(why) = &transcript.stopped {
@@ -63,7 +63,7 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
                 }
             }
             golden::write(&transcripts, words.is_empty()).map_err(text)?;
-            println!("{}", apis::table(&run::count(&transcripts)).0);
+            println!("{}", apis::table(&run::count(&transcripts), &apis::known()).0);
             println!(
                 "{} scenarios, {} steps",
                 transcripts.len(),
@@ -78,18 +78,21 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
                 let mine = run::play_all(ours, &chosen);
                 (theirs.join().expect("playing does not panic"), mine)
             });
-            let (theirs, mine) = (theirs.map_err(text)?, mine.map_err(text)?);
-            let report = compare::compare(&golden::values(&theirs), &golden::values(&mine));
-            println!("{}", compare::render(&report, &apis::table(&run::count(&theirs)).0));
+            let (mut theirs, mine) = (theirs.map_err(text)?.transcripts, mine.map_err(text)?);
+            theirs.retain(|name, _| !mine.skipped.contains_key(name.as_str()));
+            let report = compare::compare(&golden::values(&theirs), &golden::values(&mine.transcripts));
+            println!("{}", compare::render(&report, &apis::table(&run::count(&theirs), &mine.apis).0));
+            print!("{}", mine.skipped_in_words());
             Ok(report.unexplained.is_empty())
         }
         "compare" => {
             let chosen = scenarios::chosen(&words);
             let mut kept = golden::read().map_err(text)?;
-            kept.retain(|name, _| chosen.iter().any(|s| s.name == name));
             let mine = run::play_all(ours, &chosen).map_err(text)?;
-            let report = compare::compare(&kept, &golden::values(&mine));
-            println!("{}", compare::render(&report, &apis::table(&run::count(&mine)).0));
+            kept.retain(|name, _| chosen.iter().any(|s| s.name == name) && !mine.skipped.contains_key(name.as_str()));
+            let report = compare::compare(&kept, &golden::values(&mine.transcripts));
+            println!("{}", compare::render(&report, &apis::table(&run::count(&mine.transcripts), &mine.apis).0));
+            print!("{}", mine.skipped_in_words());
             Ok(report.unexplained.is_empty())
         }
         "walk" => {
@@ -106,7 +109,7 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
             walk::run(plan, ours).map_err(text)
         }
         "table" => {
-            println!("{}", apis::table(&golden::count().map_err(text)?).0);
+            println!("{}", apis::table(&golden::count().map_err(text)?, &apis::known()).0);
             Ok(true)
         }
         "accepted" => {

@@ -48,6 +48,8 @@ pub struct Names {
     uuids: Vec<(Uuid, String)>,
     sessions: Vec<i64>,
     producer_ids: Vec<i64>,
+    /// Member ids that the broker has chosen, each with its token.
+    members: Vec<(String, String)>,
 }
 
 impl Names {
@@ -62,6 +64,19 @@ impl Names {
             uuids: Vec::new(),
             sessions: Vec::new(),
             producer_ids: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+
+    /// Makes a member id that the broker has chosen a token: `clientId-uuid`, or in a consumer group 22 digits. Ids that a scenario chose stay.
+    pub fn member(&mut self, id: &str) {
+        let prefix = match id.len().checked_sub(36).and_then(|at| id.split_at_checked(at)) {
+            Some((prefix, uuid)) if Uuid::parse_str(uuid).is_ok() => prefix,
+            _ if id.len() == 22 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) => "",
+            _ => return,
+        };
+        if !self.members.iter().any(|(known, _)| known == id) {
+            self.members.push((id.to_string(), format!("{prefix}<member {}>", self.members.len() + 1)));
         }
     }
 
@@ -93,6 +108,7 @@ impl Names {
             }
             (_, Tree::Int(value)) => self.int(name, value),
             (_, Tree::Text(text)) => self.text(name, text),
+            (_, Tree::Bytes(bytes)) => self.text(name, bytes.escape_ascii().to_string()),
             (_, other) => other,
         }
     }
@@ -105,10 +121,10 @@ impl Names {
             return Tree::List(items);
         }
         if let Some(mine) = &self.mine_only
-            && ["topics", "config_resources", "replica_election_results"].contains(&name)
+            && ["topics", "config_resources", "replica_election_results", "groups"].contains(&name)
         {
             items.retain(|item| {
-                ["name", "topic", "resource_name"]
+                ["name", "topic", "resource_name", "group_id"]
                     .iter()
                     .any(|n| matches!(item.field(n), Some(Tree::Text(t)) if t.starts_with(mine.as_str())))
             });
@@ -116,11 +132,26 @@ impl Names {
         if name == "api_keys" {
             items = items.into_iter().filter_map(shared_versions).collect();
         }
+        if name == "members" {
+            // Members are numbered as they are met, and Kafka lists them in an order of its own.
+            items.sort_by_cached_key(|member| self.meeting_order(member));
+        }
         let mut items: Vec<Tree> = items.into_iter().map(|item| self.value(key, "", item)).collect();
         if !order_is_promised(key, name) {
             items.sort_by_key(sort_key);
         }
         Tree::List(items)
+    }
+
+    /// Known members first; then by what the members themselves have chosen.
+    fn meeting_order(&self, member: &Tree) -> (usize, String) {
+        let id = match member.field("member_id") {
+            Some(Tree::Text(id)) => id.as_str(),
+            _ => "",
+        };
+        let known = self.members.iter().position(|(known, _)| known == id).unwrap_or(usize::MAX);
+        let chosen = ["group_instance_id", "client_id", "metadata", "member_metadata"];
+        (known, format!("{:?}", chosen.map(|name| member.field(name))))
     }
 
     fn int(&mut self, name: &str, value: i64) -> Tree {
@@ -161,12 +192,13 @@ impl Names {
         distances.iter().find(|(hours, _)| near(self.start_ms + hours * HOUR_MS)).map(|(_, token)| token.to_string())
     }
 
-    fn text(&self, name: &str, text: String) -> Tree {
+    fn text(&mut self, name: &str, text: String) -> Tree {
         match name {
             "host" if !text.is_empty() => return Tree::text("<host>"),
             "cluster_id" => return Tree::text("<cluster>"),
             "log_dir" if !text.is_empty() => return Tree::text("<dir>"),
             "documentation" if !text.is_empty() => return Tree::text("<documentation>"),
+            "member_id" | "leader" => self.member(&text),
             _ => {}
         }
         let mut text = text;
@@ -175,6 +207,9 @@ impl Names {
         }
         if text == NIL {
             return Tree::text("<zero>");
+        }
+        for (id, token) in &self.members {
+            text = text.replace(id, token);
         }
         for (uuid, token) in &self.uuids {
             text = text.replace(&uuid.to_string(), token).replace(&base64(*uuid), token);
@@ -264,7 +299,8 @@ fn order_is_promised(key: i16, name: &str) -> bool {
         [ApiKey::Fetch as i16, ApiKey::DescribeTopicPartitions as i16, ApiKey::FindCoordinator as i16].contains(&key);
     let plain =
         ["synonyms", "batches", "records", "record_errors", "replica_nodes", "isr_nodes", "brokers"].contains(&name);
-    sorted_on_purpose || in_request_order || plain
+    let leaving = key == ApiKey::LeaveGroup as i16 && name == "members";
+    sorted_on_purpose || in_request_order || plain || leaving
 }
 
 /// By the fields that name an element; what has none keeps its place.
@@ -282,8 +318,14 @@ fn sort_key(item: &Tree) -> (String, i64, String, i64) {
         })
     };
     (
-        text(&["name", "topic", "resource_name"]).unwrap_or_default(),
-        int(&["partition_index", "index", "partition", "partition_id", "resource_type"]).unwrap_or_default(),
+        text(&["name", "topic", "resource_name", "group_id", "member_id"]).unwrap_or_default(),
+        // Of partitions that are a list of numbers each number is its own name.
+        if let Tree::Int(number) = item {
+            Some(*number)
+        } else {
+            int(&["partition_index", "index", "partition", "partition_id", "resource_type"])
+        }
+        .unwrap_or_default(),
         text(&["topic_id"]).unwrap_or_default(),
         int(&["producer_id"]).unwrap_or_default(),
     )

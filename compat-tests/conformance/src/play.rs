@@ -1,5 +1,6 @@
 //! Playing a scenario against one broker: requests on named connections, answers normalised into a transcript.
 
+mod groups;
 mod parked;
 mod setup;
 
@@ -381,6 +382,11 @@ impl Play {
                 (tree, Some(answer.body))
             }
         }
+    }
+
+    /// Records something that a scenario has made of an answer, where the answer itself would be too long.
+    pub fn note<R: Request>(&mut self, label: &str, version: i16, what: String) {
+        self.push("main", label, Some((R::KEY, version)), Tree::Text(what));
     }
 
     fn push(&mut self, connection: &str, label: &str, api: Option<(i16, i16)>, outcome: Tree) {

@@ -10,10 +10,12 @@ pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod fetch;
+pub mod groups;
 pub mod leader_epochs;
 pub mod lifecycle;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offsets;
 pub mod placement;
 pub mod produce;
 pub mod producers;
@@ -35,10 +37,12 @@ pub fn all() -> Vec<Scenario> {
         delete_topics::all(),
         describe_cluster::all(),
         fetch::all(),
+        groups::all(),
         leader_epochs::all(),
         lifecycle::all(),
         list_offsets::all(),
         metadata::all(),
+        offsets::all(),
         placement::all(),
         produce::all(),
         producers::all(),

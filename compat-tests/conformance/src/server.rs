@@ -3,11 +3,14 @@
 pub mod kafka;
 pub mod ottla;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::ApiVersionsRequest;
 
 use crate::play::{Play, Target};
 
@@ -20,9 +23,13 @@ pub enum Profile {
     Tuned,
     /// Small limits, so that scenarios can reach them.
     Tight,
+    /// Groups of few members with short sessions.
+    Groups,
+    /// Expired offsets, and groups without any, go within a moment.
+    Expiring,
 }
 
-pub const PROFILES: [Profile; 3] = [Profile::Plain, Profile::Tuned, Profile::Tight];
+pub const PROFILES: [Profile; 5] = [Profile::Plain, Profile::Tuned, Profile::Tight, Profile::Groups, Profile::Expiring];
 
 /// What one broker alone needs, in every profile.
 const SINGLE: &[(&str, &str)] = &[
@@ -41,6 +48,8 @@ impl Profile {
             Profile::Plain => "plain",
             Profile::Tuned => "tuned",
             Profile::Tight => "tight",
+            Profile::Groups => "groups",
+            Profile::Expiring => "expiring",
         }
     }
 
@@ -69,6 +78,16 @@ impl Profile {
                 ("log.message.timestamp.before.max.ms", "86400000"),
                 ("log.message.timestamp.after.max.ms", "60000"),
             ],
+            Profile::Groups => &[
+                ("group.min.session.timeout.ms", "100"),
+                ("group.max.session.timeout.ms", "60000"),
+                ("group.max.size", "3"),
+                ("offset.metadata.max.bytes", "100"),
+                ("group.consumer.min.session.timeout.ms", "300"),
+                ("group.consumer.min.heartbeat.interval.ms", "100"),
+                ("group.consumer.max.size", "3"),
+            ],
+            Profile::Expiring => &[("offsets.retention.check.interval.ms", "200")],
         };
         SINGLE.iter().chain(own).copied().collect()
     }
@@ -101,6 +120,13 @@ impl Server {
 
     pub fn target(&self) -> Target {
         Target { address: self.address, settles_late: self.kind == Kind::Kafka }
+    }
+
+    /// The keys of the APIs that it advertises.
+    pub fn advertised(&self) -> io::Result<BTreeSet<i16>> {
+        let answer = Play::new(self.target(), "advertised").quiet(0, ApiVersionsRequest::default());
+        let answer = answer.map_err(|stop| io::Error::other(stop.0))?;
+        Ok(answer.api_keys.iter().map(|api| api.api_key).collect())
     }
 
     /// Stops it as an operator would and starts it again on the same directory.

@@ -91,17 +91,27 @@ impl Encoder {
             self.out.put_i32(-1);
         }
         self.records(row);
-        match row.diverging {
-            Some(end) if self.flexible => {
-                // Tagged field 0: DivergingEpoch, a struct of its own.
-                self.varint(1);
-                self.varint(0);
-                self.varint(13);
-                self.out.put_i32(end.epoch);
-                self.out.put_i64(end.end_offset);
-                self.out.put_u8(0);
-            }
-            _ => self.no_tags(),
+        if self.flexible {
+            self.partition_tags(row);
+        }
+    }
+
+    /// Tagged fields 0 (DivergingEpoch) and 1 (CurrentLeader), structs of their own.
+    fn partition_tags(&mut self, row: &Row) {
+        self.varint(u32::from(row.diverging.is_some()) + u32::from(row.leader.is_some()));
+        if let Some(end) = row.diverging {
+            self.varint(0);
+            self.varint(13);
+            self.out.put_i32(end.epoch);
+            self.out.put_i64(end.end_offset);
+            self.out.put_u8(0);
+        }
+        if let Some((id, epoch)) = row.leader {
+            self.varint(1);
+            self.varint(9);
+            self.out.put_i32(id);
+            self.out.put_i32(epoch);
+            self.out.put_u8(0);
         }
     }
 

@@ -7,29 +7,44 @@ use kafka_protocol::protocol::StrBytes;
 use crate::api::errors::{self, Error, NONE};
 use crate::base::waiters::Waiter;
 use crate::broker::BrokerState;
-use crate::broker::sessions::{FetchSession, PartitionKey, Wanted};
+use crate::broker::sessions::{Answered, FetchSession, PartitionKey, Target, Wanted};
 use crate::log::{EpochEnd, Region};
 use crate::topic::{Isolation, Partition, PartitionError, Topic};
 
 /// Makes plans for one request.
 pub struct Planner {
     pub broker: Arc<BrokerState>,
-    pub version: i16,
-    pub isolation: Isolation,
-    pub bytes_max: i32,
+    version: i16,
+    isolation: Isolation,
+    bytes_max: i32,
     /// Asks as a replica, which nobody here is.
-    pub is_replica: bool,
-    pub wanted: Vec<(PartitionKey, Wanted)>,
+    is_replica: bool,
+    /// Those that can be read, then those that were unknown from the start.
+    targets: Vec<(Target, Found)>,
+}
+
+/// What a partition was when the request came. It stays that for the whole request: one that is deleted meanwhile ends
+/// the wait, one that appears meanwhile does not count.
+enum Found {
+    Partition(Arc<Topic>, Arc<Partition>),
+    /// Known to nobody: told last, and not worth an end of the wait.
+    Unknown(Error),
+    /// Another topic has the name now.
+    Replaced,
 }
 
 /// One partition's part of the answer.
 pub struct Row {
     pub key: PartitionKey,
+    /// The topic's name, where the request has its id.
+    name: Option<Arc<str>>,
     pub error: i16,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
     pub log_start: i64,
     pub diverging: Option<EpochEnd>,
+    /// The leader's id and epoch: told from v16 on with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH.
+    pub leader: Option<(i32, i32)>,
     /// `None` is null: what a reader of uncommitted records gets.
     pub aborted: Option<Vec<(i64, i64)>>,
     pub region: Option<Region>,
@@ -64,56 +79,82 @@ impl Drop for Registration {
 }
 
 impl Planner {
+    pub fn new(
+        broker: Arc<BrokerState>,
+        version: i16,
+        isolation: Isolation,
+        bytes_max: i32,
+        is_replica: bool,
+        targets: Vec<Target>,
+    ) -> Planner {
+        let find = |mut target: Target| {
+            let found = find(&broker, version, &mut target);
+            (target, found)
+        };
+        let mut targets: Vec<_> = targets.into_iter().map(find).collect();
+        if targets.iter().any(|(_, found)| found.is_unknown()) {
+            // A stable sort: each kind keeps its order.
+            targets.sort_by_key(|(_, found)| match found {
+                Found::Partition(..) | Found::Replaced => 0,
+                Found::Unknown(Error::UnknownTopicId) => 1,
+                Found::Unknown(_) => 2,
+            });
+        }
+        Planner { broker, version, isolation, bytes_max, is_replica, targets }
+    }
+
+    pub fn wanted(&self) -> impl Iterator<Item = (PartitionKey, Wanted)> {
+        self.targets.iter().map(|(target, _)| (target.key.clone(), target.wanted))
+    }
+
     pub fn plan(&self) -> Plan {
-        let mut plan = Plan { rows: Vec::with_capacity(self.wanted.len()), bytes: 0, ends_wait: false };
+        let mut plan = Plan { rows: Vec::with_capacity(self.targets.len()), bytes: 0, ends_wait: false };
         let mut bytes_left = self.bytes_max as u64;
         let mut unknown = 0;
-        for (key, wanted) in &self.wanted {
-            let row = self.row(key, wanted, bytes_left, plan.bytes == 0);
+        for (target, found) in &self.targets {
+            let row = self.row(target, found, bytes_left, plan.bytes == 0);
             let length = row.region.as_ref().map_or(0, |r| r.length);
             plan.bytes += length;
             bytes_left = bytes_left.saturating_sub(length as u64);
-            let is_unknown =
-                row.error == Error::UnknownTopicOrPartition.code() || row.error == Error::UnknownTopicId.code();
-            unknown += usize::from(is_unknown);
-            // An unknown partition beside others that can be read does not end their wait.
-            plan.ends_wait |= (row.error != NONE && !is_unknown) || row.diverging.is_some();
+            unknown += usize::from(found.is_unknown());
+            plan.ends_wait |= (row.error != NONE && !found.is_unknown()) || row.diverging.is_some();
             plan.rows.push(row);
         }
-        plan.ends_wait |= unknown == self.wanted.len();
+        plan.ends_wait |= unknown == self.targets.len();
         plan
     }
 
     pub fn register(&self, waiter: &Arc<Waiter>) -> Registration {
-        let partitions: Vec<_> = self.wanted.iter().filter_map(|(key, _)| self.find(key).ok()).map(|f| f.1).collect();
+        let partitions: Vec<_> = self
+            .targets
+            .iter()
+            .filter_map(|(_, found)| match found {
+                Found::Partition(_, partition) => Some(partition.clone()),
+                Found::Unknown(_) | Found::Replaced => None,
+            })
+            .collect();
         for partition in &partitions {
             partition.register(waiter);
         }
         Registration { waiter: waiter.clone(), partitions }
     }
 
-    fn find(&self, key: &PartitionKey) -> Result<(Arc<Topic>, Arc<Partition>), Error> {
-        let topic = if self.version >= 13 {
-            self.broker.topics.topic_by_id(key.topic_id).ok_or(Error::UnknownTopicId)?
-        } else {
-            self.broker.topics.topic(&key.topic).ok_or(Error::UnknownTopicOrPartition)?
+    fn row(&self, target: &Target, found: &Found, bytes_left: u64, first: bool) -> Row {
+        let outcome = match found {
+            Found::Unknown(error) => Ok(Row::error(&target.key, *error, Some(Vec::new()))),
+            Found::Replaced => Err(Error::InconsistentTopicId),
+            Found::Partition(..) if self.is_replica => Err(Error::NotLeaderOrFollower),
+            Found::Partition(topic, partition) => {
+                self.read(topic, partition, &target.key, &target.wanted, bytes_left, first)
+            }
         };
-        let partition = topic.partition(key.partition).ok_or(Error::UnknownTopicOrPartition)?;
-        Ok((topic, partition))
-    }
-
-    fn row(&self, key: &PartitionKey, wanted: &Wanted, bytes_left: u64, first: bool) -> Row {
-        let (topic, partition) = match self.find(key) {
-            Ok(found) => found,
-            Err(error) => return Row::error(key, error, Some(Vec::new())),
-        };
-        if self.is_replica {
-            return Row::error(key, Error::NotLeaderOrFollower, None);
+        let mut row = outcome.unwrap_or_else(|error| Row::error(&target.key, error, None));
+        row.name.clone_from(&target.name);
+        let moved = [Error::NotLeaderOrFollower.code(), Error::FencedLeaderEpoch.code()].contains(&row.error);
+        if let (true, Found::Partition(_, partition)) = (moved && self.version >= 16, found) {
+            row.leader = Some((self.broker.node_id, partition.leader_epoch()));
         }
-        match self.read(&topic, &partition, key, wanted, bytes_left, first) {
-            Ok(row) => row,
-            Err(error) => Row::error(key, error, None),
-        }
+        row
     }
 
     fn read(
@@ -128,7 +169,8 @@ impl Planner {
         let failed = |e: PartitionError| errors::of_partition(&e);
         let env = self.broker.topics.env();
         let settings = topic.settings();
-        if wanted.current_leader_epoch != -1 {
+        // Any negative epoch claims nothing, other than in ListOffsets.
+        if wanted.current_leader_epoch >= 0 {
             let current = partition.offsets(env, &settings.resolved).map_err(failed)?.leader_epoch;
             if let Some(error) = errors::check_leader_epoch(wanted.current_leader_epoch, current) {
                 return Err(error);
@@ -153,9 +195,14 @@ impl Planner {
             }
         }
         let bytes_max = bytes_left.min(wanted.bytes_max.max(0) as u64);
+        let first = first || wanted.bytes_max < 0;
         let read = partition
             .read(env, &settings.resolved, wanted.fetch_offset, self.isolation, bytes_max, first)
             .map_err(failed)?;
+        if wanted.bytes_max < 0 && read.region.is_some() {
+            // Kafka's read throws, but only where there is something to read.
+            return Err(Error::UnknownServerError);
+        }
         row.high_watermark = read.high_watermark;
         row.last_stable_offset = read.last_stable_offset;
         row.log_start = read.log_start;
@@ -179,6 +226,37 @@ impl Planner {
     }
 }
 
+/// Finds a partition by its topic's name, or by its id and then, if that is gone, by the name it had.
+fn find(broker: &BrokerState, version: i16, target: &mut Target) -> Found {
+    let key = &target.key;
+    let topic = if version >= 13 {
+        let topic = broker.topics.topic_by_id(key.topic_id);
+        match (&topic, &target.name) {
+            (Some(topic), None) => target.name = Some(topic.name.clone()),
+            (None, None) => return Found::Unknown(Error::UnknownTopicId),
+            (None, Some(name)) if is_there(broker, name, key.partition) => return Found::Replaced,
+            _ => {}
+        }
+        topic
+    } else {
+        broker.topics.topic(&key.topic)
+    };
+    match topic.and_then(|topic| Some((topic.partition(key.partition)?, topic))) {
+        Some((partition, topic)) => Found::Partition(topic, partition),
+        None => Found::Unknown(Error::UnknownTopicOrPartition),
+    }
+}
+
+fn is_there(broker: &BrokerState, topic: &str, partition: i32) -> bool {
+    broker.topics.topic(topic).is_some_and(|t| t.partition(partition).is_some())
+}
+
+impl Found {
+    fn is_unknown(&self) -> bool {
+        matches!(self, Found::Unknown(_))
+    }
+}
+
 enum Divergence {
     None,
     /// The epoch is above any of ours.
@@ -190,11 +268,13 @@ impl Row {
     pub fn error(key: &PartitionKey, error: Error, aborted: Option<Vec<(i64, i64)>>) -> Row {
         Row {
             key: key.clone(),
+            name: None,
             error: error.code(),
             high_watermark: -1,
             last_stable_offset: -1,
             log_start: -1,
             diverging: None,
+            leader: None,
             aborted,
             region: None,
         }
@@ -202,8 +282,14 @@ impl Row {
 
     /// Enters the row into the session; answers whether an incremental answer must have it.
     pub fn tell(&self, session: &mut FetchSession) -> bool {
-        let has_data = self.region.is_some();
-        let must = session.tell(&self.key, self.high_watermark, self.log_start, has_data, self.error != NONE);
+        let must = session.tell(&Answered {
+            key: &self.key,
+            name: self.name.as_ref(),
+            high_watermark: self.high_watermark,
+            log_start: self.log_start,
+            has_data: self.region.is_some(),
+            error: self.error != NONE,
+        });
         must || self.diverging.is_some()
     }
 

@@ -99,27 +99,83 @@ struct Reader<'a> {
     at: usize,
 }
 
+/// The offset after the last whole batch, if there is one.
+pub fn next_offset(mut bytes: &[u8]) -> Option<i64> {
+    let mut next = None;
+    while bytes.len() >= HEADER_BYTES {
+        let total = usize::try_from(i32_at(bytes, 8)).unwrap_or(usize::MAX).saturating_add(12);
+        if total > bytes.len() {
+            break;
+        }
+        next = Some(i64_at(bytes, 0) + i64::from(i32_at(bytes, 23)) + 1);
+        bytes = &bytes[total..];
+    }
+    next
+}
+
+pub type KeyAndValue = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// One record as it lies in its batch.
+struct Raw {
+    attributes: u8,
+    timestamp_delta: i64,
+    offset_delta: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<KeyAndValue>,
+}
+
+/// Keys and values of all whole batches that can be read, control batches left out.
+pub fn keys_and_values(mut bytes: &[u8]) -> Vec<KeyAndValue> {
+    let mut out = Vec::new();
+    while bytes.len() >= HEADER_BYTES {
+        let total = usize::try_from(i32_at(bytes, 8)).unwrap_or(usize::MAX).saturating_add(12);
+        if total > bytes.len() {
+            break;
+        }
+        let (batch, rest) = bytes.split_at(total);
+        bytes = rest;
+        let attributes = i16_at(batch, 21);
+        let Ok(plain) = codec::decompress(Codec::of_attributes(attributes), &batch[HEADER_BYTES..]) else { continue };
+        let mut reader = Reader { bytes: &plain, at: 0 };
+        while attributes & 32 == 0
+            && let Some(record) = reader.raw()
+        {
+            out.push((record.key, record.value));
+        }
+    }
+    out
+}
+
 impl Reader<'_> {
     /// `+offset delta @timestamp delta key=value {header=value}`.
     fn record(&mut self, control: bool) -> Option<String> {
+        let record = self.raw()?;
+        let (key, value) = (shown(&record.key, control), shown(&record.value, control));
+        let mut text = format!("+{} @{} {key}={value}", record.offset_delta, record.timestamp_delta);
+        if !record.headers.is_empty() {
+            let headers: Vec<String> =
+                record.headers.iter().map(|(k, v)| format!("{}={}", shown(k, false), shown(v, false))).collect();
+            text.push_str(&format!(" {{{}}}", headers.join(", ")));
+        }
+        if record.attributes != 0 {
+            text.push_str(&format!(" attributes {}", record.attributes));
+        }
+        Some(text)
+    }
+
+    fn raw(&mut self) -> Option<Raw> {
         let length = self.varint()?;
         let end = self.at.checked_add(usize::try_from(length).ok()?)?;
         let attributes = self.byte()?;
-        let timestamp = self.varint()?;
-        let offset = self.varint()?;
+        let timestamp_delta = self.varint()?;
+        let offset_delta = self.varint()?;
         let (key, value) = (self.optional()?, self.optional()?);
         let mut headers = Vec::new();
         for _ in 0..self.varint()? {
-            headers.push(format!("{}={}", shown(&self.optional()?, false), shown(&self.optional()?, false)));
+            headers.push((self.optional()?, self.optional()?));
         }
-        let mut text = format!("+{offset} @{timestamp} {}={}", shown(&key, control), shown(&value, control));
-        if !headers.is_empty() {
-            text.push_str(&format!(" {{{}}}", headers.join(", ")));
-        }
-        if attributes != 0 {
-            text.push_str(&format!(" attributes {attributes}"));
-        }
-        (self.at == end).then_some(text)
+        (self.at == end).then_some(Raw { attributes, timestamp_delta, offset_delta, key, value, headers })
     }
 
     fn byte(&mut self) -> Option<u8> {

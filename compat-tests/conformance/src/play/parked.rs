@@ -12,7 +12,7 @@ use crate::tree::Tree;
 use crate::wire::Heard;
 
 /// A parked request must be answered that soon after what ends it. Parked requests wait for longer than this, so an answer proves the wake-up.
-const WAKE_LIMIT: Duration = Duration::from_secs(8);
+pub(super) const WAKE_LIMIT: Duration = Duration::from_secs(8);
 /// The `max_wait_ms` of a request that something else is to end.
 pub const LONG_WAIT_MS: i32 = 25_000;
 /// How long a request must stay unanswered, after a round trip on another connection, to count as parked.
@@ -27,6 +27,20 @@ pub struct Parked<R> {
     request: PhantomData<R>,
 }
 
+impl<R> Parked<R> {
+    pub(super) fn sent(connection: &str, version: i16, correlation_id: i32) -> Parked<R> {
+        Parked { connection: connection.into(), version, correlation_id, early: None, request: PhantomData }
+    }
+
+    pub(super) fn connection(&self) -> &str {
+        &self.connection
+    }
+
+    pub(super) fn version(&self) -> i16 {
+        self.version
+    }
+}
+
 impl Play {
     /// Sends a request that is to wait, and sees that it does.
     pub fn park<R: Request>(&mut self, connection: &str, version: i16, request: R) -> Done<Parked<R>> {
@@ -37,7 +51,7 @@ impl Play {
             Heard::Silence => None,
             heard => Some(heard),
         };
-        Ok(Parked { connection: connection.into(), version, correlation_id, early, request: PhantomData })
+        Ok(Parked { early, ..Parked::sent(connection, version, correlation_id) })
     }
 
     /// The answer to a parked request, due now that something has ended the wait.

@@ -14,6 +14,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("create-partitions/assignments", assignments),
         scenario("create-partitions/several", several),
         scenario("create-partitions/races", races),
+        scenario("create-partitions/timeouts", timeouts),
     ]
 }
 
@@ -31,6 +32,18 @@ fn every_version(play: &mut Play) -> Done {
     let records = batch(play.t(), vec![value("x")]).bytes();
     play.ask("the new partition takes records", 9, produce_to(9, &topic, vec![(4, records)]))?;
     play.ask("no topics", 3, CreatePartitionsRequest::default().with_timeout_ms(1000))?;
+    Ok(())
+}
+
+fn timeouts(play: &mut Play) -> Done {
+    let topic = play.topic("a", 1)?;
+    let unknown = play.name("unknown");
+    for timeout in [0, -1] {
+        for name in [&*topic, &*unknown] {
+            let request = grow(name, 2, None).with_validate_only(true).with_timeout_ms(timeout);
+            play.attempt("main", &format!("timeout {timeout}, validated only"), 3, request)?;
+        }
+    }
     Ok(())
 }
 

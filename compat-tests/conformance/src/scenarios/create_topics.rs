@@ -292,6 +292,9 @@ fn timeouts(play: &mut Play) -> Done {
             4,
             create(vec![creatable(&name, 1, 1, &[])]).with_timeout_ms(timeout).with_validate_only(true),
         )?;
+        let bad = vec![creatable(&name, 1, 1, &[]), creatable("..", 1, 1, &[]), creatable(&name, 1, 1, &[])];
+        play.ask(&format!("timeout {timeout}, a name twice and a bad one"), 7, create(bad).with_timeout_ms(timeout))?;
+        play.ask("it is not there", 9, metadata(9, Some(&[&name])))?;
     }
     Ok(())
 }

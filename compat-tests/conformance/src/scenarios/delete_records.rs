@@ -2,7 +2,7 @@
 
 use kafka_protocol::messages::DeleteRecordsRequest;
 
-use super::requests::{delete_records, fetch, from, list_offsets, produce};
+use super::requests::{delete_records, fetch, from, list_offsets, offsets_topic, produce};
 use crate::batch::{batch, value};
 use crate::play::{Done, Play, Topic};
 use crate::run::{Scenario, scenario};
@@ -83,6 +83,7 @@ fn policies(play: &mut Play) -> Done {
         play.append(&topic, 0, records)?;
         play.ask(&format!("cleanup.policy={policy}"), 2, delete_records(&topic, &[(0, 1)]))?;
     }
+    offsets_topic(play)?;
     play.ask("an internal topic", 2, delete_records("__consumer_offsets", &[(0, 0)]))?;
     Ok(())
 }

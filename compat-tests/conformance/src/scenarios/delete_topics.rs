@@ -15,6 +15,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("delete-topics/by-id", by_id),
         scenario("delete-topics/mixed", mixed),
         scenario("delete-topics/races", races),
+        scenario("delete-topics/timeouts", timeouts),
         scenario("delete-topics/disabled", disabled).under(Profile::Tuned),
     ]
 }
@@ -59,6 +60,19 @@ fn mixed(play: &mut Play) -> Done {
         play.ask("the same name twice", version, delete(version, &[&a, &a]))?;
     }
     play.ask("which of them are there", 9, metadata(9, Some(&[&a, &b])))?;
+    Ok(())
+}
+
+fn timeouts(play: &mut Play) -> Done {
+    let topic = play.topic("a", 1)?;
+    let unknown = play.name("unknown");
+    for timeout in [0, -1] {
+        for version in [5, 6] {
+            let request = delete(version, &[&unknown, &topic]).with_timeout_ms(timeout);
+            play.attempt("main", &format!("timeout {timeout}"), version, request)?;
+        }
+    }
+    play.ask("it is still there", 9, metadata(9, Some(&[&topic])))?;
     Ok(())
 }
 

@@ -129,6 +129,10 @@ fn errors(play: &mut Play) -> Done {
             .push(ListOffsetsPartition::default().with_current_leader_epoch(epoch).with_timestamp(-1));
         play.ask(&format!("current leader epoch {epoch}"), 7, request)?;
     }
+    for (version, at) in [(1, -4), (4, -5), (6, -3), (7, -7), (7, -3)] {
+        let unknown = play.name("unknown");
+        play.ask(&format!("timestamp {at} of an unknown topic"), version, list_offsets(&unknown, &[(0, at)]))?;
+    }
     for isolation in [2, -1] {
         play.attempt(
             "main",

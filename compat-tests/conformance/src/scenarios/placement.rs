@@ -62,6 +62,12 @@ fn elections(play: &mut Play) -> Done {
     play.mine_only();
     let topic = play.topic("a", 2)?;
     let unknown = play.name("unknown");
+    for timeout in [0, -1] {
+        let all = elect(2, 0, None).with_timeout_ms(timeout);
+        play.attempt("main", &format!("timeout {timeout}, all partitions"), 2, all)?;
+        let request = elect(2, 0, Some(&[(&topic, &[0]), (&unknown, &[0])])).with_timeout_ms(timeout);
+        play.attempt("main", &format!("timeout {timeout}"), 2, request)?;
+    }
     for version in 0..=2 {
         for kind in if version == 0 { 0..=0 } else { 0..=1 } {
             play.ask(&format!("election type {kind}"), version, elect(version, kind, Some(&[(&topic, &[0, 1])])))?;
@@ -98,6 +104,12 @@ fn reassign(play: &mut Play) -> Done {
         play.ask("to where they are", version, move_to(&topic, &[(0, Some(&[1])), (1, Some(&[1]))]))?;
         play.ask("a reassignment that there is not, cancelled", version, move_to(&topic, &[(0, None)]))?;
         play.ask("no topics", version, AlterPartitionReassignmentsRequest::default().with_timeout_ms(1000))?;
+    }
+    for timeout in [0, -1] {
+        let moves = move_to(&topic, &[(0, Some(&[1])), (7, None)]).with_timeout_ms(timeout);
+        play.attempt("main", &format!("timeout {timeout}"), 1, moves)?;
+        let none = AlterPartitionReassignmentsRequest::default().with_timeout_ms(timeout);
+        play.attempt("main", &format!("timeout {timeout}, no topics"), 1, none)?;
     }
     let request = move_to(&topic, &[(0, Some(&[1]))]).with_allow_replication_factor_change(false);
     play.ask("the same replicas, a change of their number not allowed", 1, request)?;
@@ -139,6 +151,10 @@ fn list_reassignments(play: &mut Play) -> Done {
     play.ask("all", 0, of(None))?;
     play.ask("none", 0, of(Some(&[])))?;
     play.ask("of two partitions", 0, of(Some(&[(&topic, &[0, 1])])))?;
+    for timeout in [0, -1] {
+        let asked = of(Some(&[(&topic, &[0])])).with_timeout_ms(timeout);
+        play.attempt("main", &format!("timeout {timeout}"), 0, asked)?;
+    }
     play.ask("of what is not there", 0, of(Some(&[(&topic, &[9]), (&play.name("unknown"), &[0])])))?;
     Ok(())
 }

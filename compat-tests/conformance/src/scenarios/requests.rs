@@ -1,5 +1,6 @@
 //! Requests in a line, each with only the fields that its version has.
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{
@@ -19,7 +20,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::*;
 use uuid::Uuid;
 
-use crate::play::{Topic, text, topic_name};
+use crate::play::{Done, Play, Topic, text, topic_name};
 use bytes::Bytes;
 
 /// Kafka's resource types.
@@ -218,4 +219,12 @@ pub fn change(kind: i8, name: &str, changes: &[(&str, i8, Option<&str>)]) -> Inc
     let resource =
         IncrementalResource::default().with_resource_type(kind).with_resource_name(text(name)).with_configs(configs);
     IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+}
+
+/// Makes sure that `__consumer_offsets` is there: Kafka creates it when a coordinator is asked for.
+pub fn offsets_topic(play: &mut Play) -> Done {
+    play.wait("the internal topic is there", |play| {
+        let find = FindCoordinatorRequest::default().with_key(text("g"));
+        Ok(play.quiet(3, find)?.error_code != ResponseError::CoordinatorNotAvailable.code())
+    })
 }

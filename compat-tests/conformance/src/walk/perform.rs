@@ -1,6 +1,6 @@
 //! Plays one step of a walk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as ProducersOf;
@@ -15,6 +15,8 @@ use crate::batch::{Batch, batch, keyed, sized, value};
 use crate::play::{Done, Play, Topic, topic_name};
 use crate::scenarios::requests::*;
 
+const LARGEST_TIMESTAMP: i64 = -3;
+const COMPRESSING: (&str, &str) = ("compression.type", "gzip");
 /// Producer ids of a walk: its own, so that walks do not meet.
 const PRODUCERS_FROM: i64 = 9_000_000;
 
@@ -24,7 +26,15 @@ pub struct Walker {
     ids: BTreeMap<u8, Uuid>,
     session: Option<Session>,
     created: i64,
+    /// Topics of which a partition was deleted up to its end. Kafka keeps the file that holds those records for a while.
+    emptied: BTreeSet<u8>,
+    /// A topic may have had batches compressed by the broker: no two compressors make the same of them.
+    compressed: bool,
 }
+
+/// End the label of a step that may show what is left in such a file, or its size.
+const AFTER_EMPTIED: &str = ", records were deleted up to the end";
+const AFTER_COMPRESSED: &str = ", batches were compressed by the broker";
 
 struct Session {
     id: i32,
@@ -65,7 +75,12 @@ impl Walker {
             Op::Fetch { topic, partition, offset, max_bytes, isolation, version } => {
                 let part = from(partition, offset).with_partition_max_bytes(max_bytes);
                 let topic = self.topic(play, topic);
-                play.ask("fetch", version, fetch(version, &topic, vec![part]).with_isolation_level(isolation))?;
+                let cut = if self.compressed && max_bytes < 1 << 20 { AFTER_COMPRESSED } else { "" };
+                play.ask(
+                    &format!("fetch{cut}"),
+                    version,
+                    fetch(version, &topic, vec![part]).with_isolation_level(isolation),
+                )?;
             }
             Op::OpenSession { .. } | Op::NextInSession { .. } | Op::CloseSession => self.session(play, op)?,
             Op::ListOffsets { topic, partition, at, version } => {
@@ -73,12 +88,19 @@ impl Walker {
                     At::Special(at) => at,
                     At::Time(after) => play.t() + after,
                 };
+                let label = if at == LARGEST_TIMESTAMP && self.emptied.contains(&topic) { AFTER_EMPTIED } else { "" };
                 let topic = self.topic(play, topic);
-                play.ask("list offsets", version, list_offsets(&topic, &[(partition, at)]))?;
+                play.ask(&format!("list offsets{label}"), version, list_offsets(&topic, &[(partition, at)]))?;
             }
             Op::DeleteRecords { topic, partition, offset } => {
+                let index = topic;
                 let topic = self.topic(play, topic);
-                play.ask("delete records", 2, delete_records(&topic, &[(partition, offset)]))?;
+                let answer = play.ask("delete records", 2, delete_records(&topic, &[(partition, offset)]))?;
+                let start = answer.topics[0].partitions[0].low_watermark;
+                let end = play.quiet(7, list_offsets(&topic, &[(partition, -1)]))?.topics[0].partitions[0].offset;
+                if start > 0 && start == end {
+                    self.emptied.insert(index);
+                }
             }
             Op::Restart => {}
             _ => self.look(play, op)?,
@@ -107,6 +129,8 @@ impl Walker {
         self.created += 1;
         play.names.uuid(id, format!("<id {}>", self.created));
         self.ids.insert(index, id);
+        self.emptied.remove(&index);
+        self.compressed |= config == Some(COMPRESSING);
         Ok(())
     }
 
@@ -117,6 +141,7 @@ impl Walker {
         let value = (operation != DELETE).then_some(value);
         let answer = play.ask("alter", 1, change(TOPIC, &topic, &[(key, operation, value)]))?;
         if answer.responses[0].error_code == 0 {
+            self.compressed |= value.is_some_and(|value| (key, value) == COMPRESSING);
             let end = std::time::Instant::now() + std::time::Duration::from_millis(1500);
             let expected = if operation == SET { value } else { None };
             while std::time::Instant::now() < end && play.target().settles_late {
@@ -149,6 +174,8 @@ impl Walker {
             _ => return Ok(()),
         };
         let topic = self.topic(play, topic);
+        // With LogAppendTime no two batches share a millisecond, however fast a broker is.
+        std::thread::sleep(std::time::Duration::from_millis(2));
         play.attempt(
             "main",
             "produce",
@@ -221,7 +248,12 @@ impl Walker {
                 play.ask("describe producers", 0, DescribeProducersRequest::default().with_topics(vec![of]))?;
             }
             Op::DescribeLogDirs => {
-                play.ask("describe log dirs", 4, DescribeLogDirsRequest::default().with_topics(None))?;
+                let label = match (self.compressed, self.emptied.is_empty()) {
+                    (true, _) => AFTER_COMPRESSED,
+                    (false, false) => AFTER_EMPTIED,
+                    (false, true) => "",
+                };
+                play.ask(&format!("describe log dirs{label}"), 4, DescribeLogDirsRequest::default().with_topics(None))?;
             }
             Op::EpochEnd { topic, partition, epoch } => {
                 let topic = self.topic(play, topic);

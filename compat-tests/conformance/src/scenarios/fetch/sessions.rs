@@ -16,6 +16,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("fetch/session-names-and-ids", names_and_ids),
         scenario("fetch/session-forgets", forgets),
         scenario("fetch/session-order", session_order),
+        scenario("fetch/session-unknown-partition", session_unknown_partition),
         scenario("fetch/session-changes", session_changes),
         scenario("fetch/session-topics-come-and-go", topics_come_and_go),
         scenario("fetch/session-closing", closing),
@@ -144,6 +145,18 @@ fn forgets(play: &mut Play) -> Done {
         )?;
         play.ask("the session after that", version, within(version, id, 8, &[]))?;
     }
+    Ok(())
+}
+
+/// A session of ids knows the topic of a partition that never was.
+fn session_unknown_partition(play: &mut Play) -> Done {
+    let topic = play.topic("a", 1)?;
+    let id = play.ask("partitions 0 and 5", 13, within(13, 0, 0, &[(&topic, &[(0, 0), (5, 0)])]))?.session_id;
+    play.ask("go on", 13, within(13, id, 1, &[]))?;
+    play.quiet(5, delete(5, &[&topic]))?;
+    play.gone(&topic)?;
+    play.ask("go on without the topic", 13, within(13, id, 2, &[]))?;
+    play.ask("its partitions named again", 13, within(13, id, 3, &[(&topic, &[(0, 0), (6, 0)])]))?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("produce/idempotent-sequences", sequences),
         scenario("produce/idempotent-window", window),
         scenario("produce/idempotent-epochs", epochs),
+        scenario("produce/idempotent-without-epoch", without_epoch),
         scenario("produce/idempotent-wrap", wrap),
         scenario("produce/idempotent-partitions", partitions),
         scenario("produce/idempotent-refused", refused),
@@ -60,6 +61,29 @@ fn window(play: &mut Play) -> Done {
     }
     let records = records(play, 1, 4_100_001, 0, 7).bytes();
     play.ask("the next", 9, produce(9, &topic, records))?;
+    Ok(())
+}
+
+/// A batch without an epoch is taken, but not where it has to be built anew.
+fn without_epoch(play: &mut Play) -> Done {
+    let plain = play.topic("plain", 1)?;
+    let gzip = play.topic_with("gzip", 1, &[("compression.type", "gzip")])?;
+    for (topic, id) in [(&plain, 4_300_001), (&gzip, 4_300_002)] {
+        for (label, producer, epoch, sequence) in [
+            ("epoch -1", id, -1, 0),
+            ("a duplicate without an epoch", id, -1, 0),
+            ("another sequence without an epoch", id, -1, 7),
+            ("epoch 0, not from 0", id, 0, 5),
+            ("and on", id, 0, 6),
+            ("epoch 1, not from 0", id, 1, 5),
+            ("producer id -2 without an epoch", -2, -1, 0),
+            ("producer id -2 without a sequence", -2, 0, -1),
+        ] {
+            let records = records(play, 1, producer, epoch, sequence).bytes();
+            play.attempt("main", label, 9, produce(9, topic, records))?;
+        }
+        play.ask("what has been written", 12, fetch(12, topic, vec![from(0, 0)]))?;
+    }
     Ok(())
 }
 

@@ -109,7 +109,7 @@ fn timestamp_bounds(play: &mut Play) -> Done {
     for version in [3, 7, 8, 9, 13] {
         play.ask("two hours ahead", version, produce(version, &topic, future(2 * hour_ms)))?;
     }
-    let bounds = [("message.timestamp.before.max.ms", "1000"), ("message.timestamp.after.max.ms", "1000")];
+    let bounds = [("message.timestamp.before.max.ms", "300000"), ("message.timestamp.after.max.ms", "1000")];
     let topic = play.topic_with("tight", 1, &bounds)?;
     let day_ms = 24 * hour_ms;
     play.names.stamp(now_ms - day_ms, "<a day ago>");

@@ -3,7 +3,7 @@
 use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::{ProduceRequest, TransactionalId};
 
-use super::super::requests::{fetch, from, produce, produce_named, produce_to};
+use super::super::requests::{fetch, from, offsets_topic, produce, produce_named, produce_to};
 use crate::batch::{Codec, batch, sized, value};
 use crate::play::{Done, Play, Topic, text};
 use crate::run::{Scenario, scenario};
@@ -109,6 +109,7 @@ fn topics(play: &mut Play) -> Done {
         .with_acks(-1)
         .with_topic_data(vec![TopicProduceData::default().with_name(crate::play::topic_name(&topic))]);
     play.ask("a topic without partitions", 9, empty)?;
+    offsets_topic(play)?;
     play.ask("an internal topic", 9, produce_named("__consumer_offsets", 0, records.clone()))?;
     play.ask("how many have been written", 12, fetch(12, &topic, vec![from(0, 0)]))?;
     Ok(())

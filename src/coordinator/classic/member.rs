@@ -1,0 +1,135 @@
+//! One member of a classic group, with the requests that it has parked.
+
+use bytes::Bytes;
+
+use super::{JoinResponse, SyncResponse};
+use crate::coordinator::codec::Reader;
+use crate::coordinator::records::ClassicMemberValue;
+use crate::coordinator::shard::{Effects, Parked};
+use crate::coordinator::timers::TimerKey;
+
+#[derive(Debug)]
+pub struct Member {
+    pub id: String,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    pub rebalance_timeout_ms: i32,
+    pub session_timeout_ms: i32,
+    /// Protocols in the member's order of preference, each with its metadata.
+    pub protocols: Vec<(String, Bytes)>,
+    pub assignment: Bytes,
+    awaiting_join: Option<Parked<JoinResponse>>,
+    awaiting_sync: Option<Parked<SyncResponse>>,
+    /// Has not completed a join yet: its client cannot send heartbeats.
+    pub is_new: bool,
+    session_deadline: i64,
+    session_armed: bool,
+}
+
+static NO_METADATA: Bytes = Bytes::new();
+
+impl Member {
+    pub fn new(id: &str, request: &super::JoinRequest) -> Member {
+        Member {
+            id: id.to_owned(),
+            instance_id: request.instance_id.clone(),
+            client_id: request.client_id.clone(),
+            client_host: request.client_host.clone(),
+            rebalance_timeout_ms: request.rebalance_timeout_ms,
+            session_timeout_ms: request.session_timeout_ms,
+            protocols: request.protocols.clone(),
+            assignment: Bytes::new(),
+            awaiting_join: None,
+            awaiting_sync: None,
+            is_new: true,
+            session_deadline: 0,
+            session_armed: false,
+        }
+    }
+
+    pub fn load(value: ClassicMemberValue, protocol: String) -> Member {
+        Member {
+            id: value.member_id,
+            instance_id: value.instance_id,
+            client_id: value.client_id,
+            client_host: value.client_host,
+            rebalance_timeout_ms: value.rebalance_timeout_ms,
+            session_timeout_ms: value.session_timeout_ms,
+            protocols: vec![(protocol, value.subscription)],
+            assignment: value.assignment,
+            awaiting_join: None,
+            awaiting_sync: None,
+            is_new: false,
+            session_deadline: 0,
+            session_armed: false,
+        }
+    }
+
+    pub fn metadata(&self, protocol: &str) -> &Bytes {
+        self.protocols.iter().find(|(name, _)| name == protocol).map_or(&NO_METADATA, |(_, metadata)| metadata)
+    }
+
+    pub fn is_awaiting_join(&self) -> bool {
+        self.awaiting_join.is_some()
+    }
+
+    /// Parks a join. One that was parked before is from a client that has given up on it.
+    pub fn park_join(&mut self, parked: Parked<JoinResponse>) {
+        self.awaiting_join = Some(parked);
+    }
+
+    pub fn park_sync(&mut self, parked: Parked<SyncResponse>) {
+        self.awaiting_sync = Some(parked);
+    }
+
+    pub fn answer_join(&mut self, response: JoinResponse, effects: &mut Effects) {
+        if let Some(parked) = self.awaiting_join.take() {
+            effects.answer(parked, response);
+        }
+    }
+
+    pub fn answer_sync(&mut self, response: SyncResponse, effects: &mut Effects) {
+        if let Some(parked) = self.awaiting_sync.take() {
+            effects.answer(parked, response);
+        }
+    }
+
+    /// The session lasts until `deadline` now. There is one timer a member, moved when it fires.
+    pub fn begin_session(&mut self, group: &str, deadline: i64, effects: &mut Effects) {
+        let earlier = deadline < self.session_deadline;
+        self.session_deadline = deadline;
+        if !self.session_armed || earlier {
+            self.session_armed = true;
+            effects.arm(deadline, TimerKey::Session { group: group.to_owned(), member: self.id.clone() });
+        }
+    }
+
+    /// The member goes by another id now: its old timer finds nobody.
+    pub fn rearm(&mut self) {
+        self.session_armed = false;
+    }
+
+    /// Whether the session is over. While a request is parked it is not: the member waits for us.
+    pub fn session_timer_fired(&mut self, group: &str, now_ms: i64, effects: &mut Effects) -> bool {
+        self.session_armed = false;
+        let parked = !self.is_new && (self.awaiting_join.is_some() || self.awaiting_sync.is_some());
+        if parked {
+            self.begin_session(group, now_ms + i64::from(self.session_timeout_ms), effects);
+            return false;
+        }
+        if self.session_deadline > now_ms {
+            self.begin_session(group, self.session_deadline, effects);
+            return false;
+        }
+        true
+    }
+}
+
+/// The topics in a ConsumerProtocol subscription; `None` if it cannot be read.
+pub fn subscribed_topics(subscription: &[u8]) -> Option<Vec<String>> {
+    let mut reader = Reader(subscription);
+    let _version = reader.i16()?;
+    let count = reader.i32()?;
+    (0..count).map(|_| reader.string()).collect()
+}

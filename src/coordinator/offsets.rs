@@ -1,0 +1,80 @@
+//! Committed offsets of the groups of one shard.
+
+use std::collections::BTreeMap;
+
+use super::records::{GroupRecord, OffsetValue};
+use crate::base::TopicId;
+
+/// One partition's commit, as a client asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    pub topic: String,
+    pub topic_id: TopicId,
+    pub partition: i32,
+    pub offset: i64,
+    pub leader_epoch: i32,
+    pub metadata: String,
+}
+
+/// A commit request: who, and what.
+#[derive(Clone, Debug)]
+pub struct OffsetCommitRequest {
+    pub group: String,
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    /// Generation of a classic group, member epoch of a consumer group; -1 from outside of any.
+    pub generation: i32,
+    /// -1: by `offsets.retention.minutes`.
+    pub retention_ms: i64,
+    pub version: i16,
+    pub commits: Vec<Commit>,
+}
+
+/// What a group has committed for a partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommittedOffset {
+    pub offset: i64,
+    pub leader_epoch: i32,
+    pub metadata: String,
+    pub commit_timestamp: i64,
+    pub expire_timestamp: i64,
+}
+
+/// Not to expire at a certain time, but by `offsets.retention.minutes`.
+pub const NO_EXPIRY: i64 = -1;
+
+/// By topic and partition.
+pub type GroupOffsets = BTreeMap<(String, i32), CommittedOffset>;
+
+pub fn record_of(group: &str, commit: &Commit, now_ms: i64, retention_ms: i64) -> GroupRecord {
+    GroupRecord::Offset {
+        group: group.to_owned(),
+        topic: commit.topic.clone(),
+        partition: commit.partition,
+        value: Some(OffsetValue {
+            offset: commit.offset,
+            leader_epoch: commit.leader_epoch,
+            metadata: commit.metadata.clone(),
+            commit_timestamp: now_ms,
+            // Wraps, as Kafka's does: an endless retention ends at once.
+            expire_timestamp: if retention_ms == -1 { NO_EXPIRY } else { now_ms.wrapping_add(retention_ms) },
+            topic_id: TopicId::ZERO,
+        }),
+    }
+}
+
+pub fn tombstone(group: &str, topic: &str, partition: i32) -> GroupRecord {
+    GroupRecord::Offset { group: group.to_owned(), topic: topic.to_owned(), partition, value: None }
+}
+
+impl From<OffsetValue> for CommittedOffset {
+    fn from(value: OffsetValue) -> CommittedOffset {
+        CommittedOffset {
+            offset: value.offset,
+            leader_epoch: value.leader_epoch,
+            metadata: value.metadata,
+            commit_timestamp: value.commit_timestamp,
+            expire_timestamp: value.expire_timestamp,
+        }
+    }
+}
