@@ -352,7 +352,7 @@ pub(super) struct Subscription {
 }
 
 /// A member that must give something up has its rebalance timeout for it.
-fn rebalance_timer(member: &Member, at: &Moment) -> Effect {
+pub(super) fn rebalance_timer(member: &Member, at: &Moment) -> Effect {
     let member_id = member.id.to_string();
     let timer = Timer::Rebalance { member_epoch: member.epoch };
     if member.state == MemberState::UnrevokedPartitions {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::effect::{Effect, Outcome};
+use super::effect::{Effect, Outcome, Timer};
 use super::error::{ErrorName, GroupError};
-use super::heartbeat::{HeartbeatRequest, HeartbeatResponse, known_static, tombstones, unknown_member};
-use super::member::{Member, STATIC_LEAVE_EPOCH};
+use super::heartbeat::{
+    HeartbeatRequest, HeartbeatResponse, known_static, rebalance_timer, tombstones, unknown_member,
+};
+use super::member::{Member, MemberState, STATIC_LEAVE_EPOCH};
 use super::migrate;
 use super::records::Change;
 use super::subscription::metadata_hash;
@@ -87,4 +89,19 @@ pub fn rebalance_timeout_expired(
     let stuck = group.members.get(member_id).is_some_and(|m| m.epoch == member_epoch);
     let fenced: &[&str] = if stuck { &[member_id] } else { &[] };
     fence(group, fenced, at)
+}
+
+/// The timers of a group that was loaded after a restart: everybody gets a whole session, and who must give something up
+/// a whole rebalance timeout. Classic members have the group's session timeout, as in Kafka, until their next request.
+pub fn timers_after_load(group: &ConsumerGroup, at: &Moment) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for member in group.members.values() {
+        let member_id = member.id.to_string();
+        let at_ms = at.after(at.limits.session_timeout_ms);
+        effects.push(Effect::Arm { member_id, timer: Timer::Session, at_ms });
+        if member.state == MemberState::UnrevokedPartitions {
+            effects.push(rebalance_timer(member, at));
+        }
+    }
+    effects
 }

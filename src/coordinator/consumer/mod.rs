@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub use effect::{Effect, Outcome, Timer};
 pub use error::{ErrorName, GroupError};
 pub use heartbeat::{HeartbeatRequest, HeartbeatResponse, heartbeat};
-pub use leave::{fence, rebalance_timeout_expired};
+pub use leave::{fence, rebalance_timeout_expired, timers_after_load};
 pub use member::{Member, MemberState};
 pub use records::{Change, ResolvedRegex};
 pub use subscription::TopicView;

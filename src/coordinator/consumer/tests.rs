@@ -14,6 +14,7 @@ mod migration;
 mod record_bytes;
 mod regexes;
 mod statics;
+mod transcript;
 
 use std::collections::{BTreeMap, BTreeSet};
 

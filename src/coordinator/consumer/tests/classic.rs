@@ -47,7 +47,7 @@ impl Bench {
         Ok(self.commit(outcome))
     }
 
-    fn sync(&mut self, id: &str, generation: i32) -> Result<Vec<(String, Vec<i32>)>, GroupError> {
+    pub fn sync(&mut self, id: &str, generation: i32) -> Result<Vec<(String, Vec<i32>)>, GroupError> {
         let request = SyncRequest {
             member_id: id.into(),
             generation,
@@ -60,7 +60,7 @@ impl Bench {
         Ok(read_assignment(&bytes).expect("own bytes").0)
     }
 
-    fn beat_classic(&mut self, id: &str, generation: i32) -> bool {
+    pub fn beat_classic(&mut self, id: &str, generation: i32) -> bool {
         let outcome = classic::heartbeat(&self.group, id, None, generation, &at!(self)).expect("accepted");
         self.commit(outcome)
     }

@@ -66,6 +66,11 @@ fn who_does_not_give_up_in_time_is_fenced() {
     bench.ok(&join("a", &["t"]));
     bench.ok(&join("b", &["t"]));
     bench.ok(&beat("a", 1));
+    let before = std::mem::take(&mut bench.timers);
+    bench.group = bench.reloaded();
+    let effects = timers_after_load(&bench.group, &at!(bench));
+    bench.commit(Outcome { records: Vec::new(), response: (), effects });
+    assert_eq!(bench.timers, before, "a restart at this moment changes nothing");
     for _ in 0..6 {
         assert!(bench.group.member("a").is_some());
         bench.advance(5_000);

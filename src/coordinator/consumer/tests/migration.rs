@@ -6,7 +6,7 @@ use crate::coordinator::consumer::classic::JoinRequest;
 use crate::coordinator::consumer::embedded::{read_assignment, write_assignment};
 use crate::coordinator::consumer::migrate::{ClassicSnapshot, ClassicSnapshotMember, upgrade};
 
-fn classic_group(members: &[(&str, &[i32])]) -> ClassicSnapshot {
+pub fn classic_group(members: &[(&str, &[i32])]) -> ClassicSnapshot {
     let members = members.iter().map(|(id, partitions)| ClassicSnapshotMember {
         member_id: (*id).into(),
         instance_id: None,
