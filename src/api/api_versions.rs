@@ -19,6 +19,7 @@ pub const API: Api =
 /// older requests must not see it (KAFKA-17492).
 const FEATURES: &[Feature] = &[
     Feature { name: "eligible.leader.replicas.version", supported: (0, 1), finalized: 1 },
+    Feature { name: "group.version", supported: (0, 1), finalized: 1 },
     Feature { name: "metadata.version", supported: (7, 29), finalized: 29 },
     Feature { name: "kraft.version", supported: (0, 1), finalized: 0 },
 ];

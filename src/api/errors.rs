@@ -13,6 +13,9 @@ pub use kafka_protocol::error::ResponseError as Error;
 pub const INVALID_REQUEST_TEXT: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
 pub const UNKNOWN_PARTITION_TEXT: &str = "This server does not host this topic-partition.";
 
+/// INVALID_REGULAR_EXPRESSION, which the codec's list lacks.
+const INVALID_REGULAR_EXPRESSION: i16 = 128;
+
 /// No error.
 pub const NONE: i16 = 0;
 
@@ -66,6 +69,14 @@ pub fn of_group(error: GroupError) -> Error {
         GroupError::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
         GroupError::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
         GroupError::UnknownTopicId => ResponseError::UnknownTopicId,
+        GroupError::FencedMemberEpoch => ResponseError::FencedMemberEpoch,
+        GroupError::StaleMemberEpoch => ResponseError::StaleMemberEpoch,
+        GroupError::InvalidRegularExpression => ResponseError::Unknown(INVALID_REGULAR_EXPRESSION),
+        GroupError::InvalidRequest => ResponseError::InvalidRequest,
+        GroupError::UnreleasedInstanceId => ResponseError::UnreleasedInstanceId,
+        GroupError::UnsupportedAssignor => ResponseError::UnsupportedAssignor,
+        GroupError::UnsupportedVersion => ResponseError::UnsupportedVersion,
+        GroupError::UnknownServerError => ResponseError::UnknownServerError,
     }
 }
 

@@ -14,8 +14,6 @@ use super::{Api, BadRequest, Reply, Request};
 pub const API: Api =
     Api { key: 16, name: "ListGroups", versions: (0, 5), advertised_from: 0, flexible_from: 3, handle };
 
-const CLASSIC: &str = "classic";
-
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: ListGroupsRequest = request.decode(body)?;
     let version = request.version;
@@ -27,16 +25,16 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         Ok(groups) => {
             response.groups = groups
                 .into_iter()
-                .filter(|g| matches(&asked.states_filter, g.state.name()) && matches(&asked.types_filter, CLASSIC))
+                .filter(|g| matches(&asked.states_filter, g.state) && matches(&asked.types_filter, g.group_type))
                 .map(|g| {
                     let mut out = ListedGroup::default();
                     out.group_id = GroupId(StrBytes::from_string(g.group));
                     out.protocol_type = StrBytes::from_string(g.protocol_type);
                     if version >= 4 {
-                        out.group_state = StrBytes::from_static_str(g.state.name());
+                        out.group_state = StrBytes::from_static_str(g.state);
                     }
                     if version >= 5 {
-                        out.group_type = StrBytes::from_static_str(CLASSIC);
+                        out.group_type = StrBytes::from_static_str(g.group_type);
                     }
                     out
                 })

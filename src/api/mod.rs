@@ -7,6 +7,8 @@ mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
 mod configs;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -99,6 +101,8 @@ pub const APIS: &[&Api] = &[
     &offset_delete::API,
     &describe_cluster::API,
     &describe_producers::API,
+    &consumer_group_heartbeat::API,
+    &consumer_group_describe::API,
     &list_config_resources::API,
     &describe_topic_partitions::API,
 ];

@@ -29,7 +29,9 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         for group in asked.groups {
             let wanted = group.topics.map(|t| t.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
             let mut out = OffsetFetchResponseGroup::default();
-            match fetch(request, &group.group_id, wanted) {
+            let (member, epoch) =
+                if version >= 9 { (group.member_id.as_deref(), group.member_epoch) } else { (None, -1) };
+            match fetch(request, &group.group_id, (member, epoch), wanted) {
                 Ok(topics) => out.topics = topics.into_iter().map(grouped).collect(),
                 Err(code) => out.error_code = code,
             }
@@ -40,7 +42,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     }
     let wanted: Option<Vec<(TopicName, Vec<i32>)>> =
         asked.topics.map(|t| t.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
-    match fetch(request, &asked.group_id, wanted.clone()) {
+    match fetch(request, &asked.group_id, (None, -1), wanted.clone()) {
         Ok(topics) => response.topics = topics.into_iter().map(|t| single(t, errors::NONE)).collect(),
         Err(code) if version >= 2 => response.error_code = code,
         Err(code) => {
@@ -53,8 +55,14 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
 }
 
 /// What is committed for the wanted partitions, or for all that there is (`None`). An error is its code.
-fn fetch(request: &Request, group: &str, wanted: Option<Vec<(TopicName, Vec<i32>)>>) -> Result<Vec<TopicOffsets>, i16> {
-    let committed = request.broker().groups.committed(group).map_err(|e| errors::of_group(e).code())?;
+fn fetch(
+    request: &Request,
+    group: &str,
+    (member_id, epoch): (Option<&str>, i32),
+    wanted: Option<Vec<(TopicName, Vec<i32>)>>,
+) -> Result<Vec<TopicOffsets>, i16> {
+    let committed =
+        request.broker().groups.committed(group, member_id, epoch).map_err(|e| errors::of_group(e).code())?;
     if let Some(wanted) = wanted {
         let of = |name: &TopicName, p: i32| committed.get(&(name.to_string(), p)).cloned();
         return Ok(wanted

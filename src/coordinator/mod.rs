@@ -4,8 +4,10 @@
 //! records and a response; the records are appended; the response leaves once they are committed. Loading after a restart
 //! replays the same records. Knows no sockets, no files and no wire messages. Called by `api`, through `broker`.
 
+pub mod assignor;
 pub mod classic;
 mod codec;
+pub mod consumer;
 mod error;
 mod offsets;
 pub mod records;
@@ -16,7 +18,7 @@ mod timers;
 pub use error::GroupError;
 pub use offsets::{Commit, CommittedOffset, OffsetCommitRequest};
 pub use runtime::{Done, GroupCoordinator};
-pub use shard::{DescribedGroup, DescribedMember, GroupListing, GroupState, TopicNames};
+pub use shard::{DescribedGroup, DescribedMember, GroupListing, GroupState};
 
 /// The internal topic that holds it all.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";

@@ -46,9 +46,10 @@ pub const NO_EXPIRY: i64 = -1;
 /// By topic and partition.
 pub type GroupOffsets = BTreeMap<(String, i32), CommittedOffset>;
 
-pub fn record_of(group: &str, commit: &Commit, now_ms: i64, retention_ms: i64) -> GroupRecord {
+pub fn record_of(request: &OffsetCommitRequest, commit: &Commit, now_ms: i64, with_id: bool) -> GroupRecord {
+    let retention_ms = request.retention_ms;
     GroupRecord::Offset {
-        group: group.to_owned(),
+        group: request.group.clone(),
         topic: commit.topic.clone(),
         partition: commit.partition,
         value: Some(OffsetValue {
@@ -58,7 +59,7 @@ pub fn record_of(group: &str, commit: &Commit, now_ms: i64, retention_ms: i64) -
             commit_timestamp: now_ms,
             // Wraps, as Kafka's does: an endless retention ends at once.
             expire_timestamp: if retention_ms == -1 { NO_EXPIRY } else { now_ms.wrapping_add(retention_ms) },
-            topic_id: TopicId::ZERO,
+            topic_id: if with_id { commit.topic_id } else { TopicId::ZERO },
         }),
     }
 }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::codec::{Reader, Writer};
+use super::consumer::Change;
 use crate::base::TopicId;
 use crate::record::build::NewRecord;
 
@@ -18,8 +19,21 @@ const CLASSIC_GROUP_VERSION: i16 = 3;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupRecord {
-    Offset { group: String, topic: String, partition: i32, value: Option<OffsetValue> },
-    ClassicGroup { group: String, value: Option<ClassicGroupValue> },
+    Offset {
+        group: String,
+        topic: String,
+        partition: i32,
+        value: Option<OffsetValue>,
+    },
+    ClassicGroup {
+        group: String,
+        value: Option<ClassicGroupValue>,
+    },
+    /// One change of a group of KIP-848.
+    Consumer {
+        group: String,
+        change: Change,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +81,11 @@ impl GroupRecord {
                 key.i16(KEY_CLASSIC_GROUP).string(group);
                 value.as_ref().map(encode_classic_group)
             }
+            GroupRecord::Consumer { group, change } => {
+                let (bytes, value) = change.encode(group);
+                key.0 = bytes;
+                value
+            }
         };
         NewRecord { key: Some(key.0.into()), value: value.map(Bytes::from), headers: Vec::new(), timestamp }
     }
@@ -91,7 +110,10 @@ impl GroupRecord {
                     None => None,
                 },
             }),
-            _ => None,
+            _ => {
+                let (group, change) = Change::decode(key, value).ok()??;
+                Some(GroupRecord::Consumer { group, change })
+            }
         }
     }
 }

@@ -8,9 +8,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::classic::{JoinRequest, JoinResponse, Leaving, Limits, SyncRequest, SyncResponse};
+use super::consumer::describe::DescribedGroup as DescribedConsumerGroup;
+use super::consumer::{self, HeartbeatRequest, HeartbeatResponse, MigrationPolicy};
 use super::offsets::{GroupOffsets, OffsetCommitRequest};
 use super::records::GroupRecord;
-use super::shard::{DescribedGroup, Effects, GroupListing, Parked, Shard, TopicNames};
+use super::shard::{DescribedGroup, Effects, Environment, GroupListing, Parked, Shard, Topics};
 use super::{GroupError, OFFSETS_TOPIC};
 use crate::base::{Clock, TopicId};
 use crate::config::BrokerValues;
@@ -129,14 +131,13 @@ impl GroupCoordinator {
 
     /// Joins; the answer comes through `parked`.
     pub fn join(&self, request: &JoinRequest, parked: Parked<JoinResponse>) -> Result<(), GroupError> {
-        let limits = self.limits();
-        self.run(&request.group, |shard, now, effects| shard.join(request, parked, now, &limits, effects))?;
+        self.run(&request.group, |shard, env, effects| shard.join(request, parked, env, effects))?;
         Ok(())
     }
 
     /// Syncs; the answer comes through `parked`.
     pub fn sync(&self, request: &SyncRequest, parked: Parked<SyncResponse>) -> Result<(), GroupError> {
-        self.run(&request.group, |shard, now, effects| shard.sync(request, parked, now, effects))?;
+        self.run(&request.group, |shard, env, effects| shard.sync(request, parked, env, effects))?;
         Ok(())
     }
 
@@ -147,24 +148,62 @@ impl GroupCoordinator {
         instance_id: Option<&str>,
         generation: i32,
     ) -> Result<(), GroupError> {
-        self.run(group, |shard, now, effects| shard.heartbeat(group, member_id, instance_id, generation, now, effects))?
+        self.run(group, |shard, env, effects| shard.heartbeat(group, member_id, instance_id, generation, env, effects))?
             .response
     }
 
     pub fn leave(&self, group: &str, leaving: &[Leaving]) -> Result<Done<Vec<Result<(), GroupError>>>, GroupError> {
-        let limits = self.limits();
-        flatten(self.run(group, |shard, now, effects| shard.leave(group, leaving, now, &limits, effects))?)
+        flatten(self.run(group, |shard, env, effects| shard.leave(group, leaving, env, effects))?)
     }
 
     pub fn commit(&self, request: &OffsetCommitRequest) -> Result<Done<Vec<Result<(), GroupError>>>, GroupError> {
-        let limits = self.limits();
-        flatten(self.run(&request.group, |shard, now, effects| shard.commit(request, now, &limits, effects))?)
+        flatten(self.run(&request.group, |shard, env, effects| shard.commit(request, env, effects))?)
     }
 
-    /// What a group has committed; nothing for an unknown one.
-    pub fn committed(&self, group: &str) -> Result<GroupOffsets, GroupError> {
-        let done = self.run(group, |shard, _, _| shard.committed(group).cloned().unwrap_or_default())?;
-        Ok(done.response)
+    /// What a group has committed; nothing for an unknown one. A member of a consumer group that asks with its epoch must
+    /// be in that epoch.
+    pub fn committed(&self, group: &str, member_id: Option<&str>, epoch: i32) -> Result<GroupOffsets, GroupError> {
+        let done = self.run(group, |shard, _, _| {
+            shard.may_fetch(group, member_id, epoch)?;
+            Ok(shard.committed(group).cloned().unwrap_or_default())
+        })?;
+        done.response
+    }
+
+    /// ConsumerGroupHeartbeat, checked and with a member id.
+    pub fn consumer_heartbeat(
+        &self,
+        group: &str,
+        request: &HeartbeatRequest,
+    ) -> Result<Done<Result<HeartbeatResponse, consumer::GroupError>>, GroupError> {
+        self.run(group, |shard, env, effects| shard.consumer_heartbeat(group, request, env, effects))
+    }
+
+    pub fn consumer_describe(&self, group: &str) -> Result<Option<DescribedConsumerGroup>, GroupError> {
+        Ok(self.run(group, |shard, env, _| shard.consumer_describe(group, env))?.response)
+    }
+
+    /// The limits of one consumer group: the broker's keys, the group's own configuration over them.
+    pub fn consumer_limits(&self, group: &str) -> consumer::Limits {
+        let config = self.topics.config();
+        let own = self.topics.group_config(group);
+        let int = |key: &str| {
+            let set = own.as_ref().and_then(|own| own.get(key)).and_then(|v| v.trim().parse().ok());
+            set.unwrap_or_else(|| config.get_i32(&format!("group.{key}")))
+        };
+        let policy = config.get_string("group.consumer.migration.policy").unwrap_or_default().to_lowercase();
+        consumer::Limits {
+            members_max: usize::try_from(config.get_i32("group.consumer.max.size")).unwrap_or(0),
+            classic_members_max: usize::try_from(config.get_i32("group.max.size")).unwrap_or(0),
+            session_timeout_ms: int("consumer.session.timeout.ms"),
+            heartbeat_interval_ms: int("consumer.heartbeat.interval.ms"),
+            regex_refresh_ms: i64::from(config.get_i32("group.consumer.regex.refresh.interval.ms")),
+            assignors: config.get_list("group.consumer.assignors"),
+            migration: MigrationPolicy {
+                upgrade: matches!(policy.as_str(), "bidirectional" | "upgrade"),
+                downgrade: matches!(policy.as_str(), "bidirectional" | "downgrade"),
+            },
+        }
     }
 
     pub fn describe(&self, group: &str) -> Result<Option<DescribedGroup>, GroupError> {
@@ -216,6 +255,16 @@ impl GroupCoordinator {
         }
     }
 
+    /// Runs something in the surroundings of an operation.
+    fn within<T>(&self, operation: impl FnOnce(&Environment<'_>) -> T) -> T {
+        operation(&Environment {
+            now_ms: self.clock.timer_ms(),
+            limits: &self.limits(),
+            topics: &Known(&self.topics),
+            limits_of: &|group| self.consumer_limits(group),
+        })
+    }
+
     fn shards(&self) -> Option<&Vec<Mutex<Slot>>> {
         if let Some(shards) = self.shards.get() {
             return Some(shards);
@@ -227,7 +276,7 @@ impl GroupCoordinator {
     fn run<T>(
         &self,
         group: &str,
-        operation: impl FnOnce(&mut Shard, i64, &mut Effects) -> T,
+        operation: impl FnOnce(&mut Shard, &Environment<'_>, &mut Effects) -> T,
     ) -> Result<Done<T>, GroupError> {
         let shards = self.shards().ok_or(GroupError::NotCoordinator)?;
         self.run_on(partition_of(group, shards.len()), operation)
@@ -238,7 +287,7 @@ impl GroupCoordinator {
     fn run_on<T>(
         &self,
         index: usize,
-        operation: impl FnOnce(&mut Shard, i64, &mut Effects) -> T,
+        operation: impl FnOnce(&mut Shard, &Environment<'_>, &mut Effects) -> T,
     ) -> Result<Done<T>, GroupError> {
         let shards = self.shards().ok_or(GroupError::NotCoordinator)?;
         let mut slot = lock(shards.get(index).ok_or(GroupError::NotCoordinator)?);
@@ -247,8 +296,12 @@ impl GroupCoordinator {
         }
         let Slot { shard: Some(shard), scheduled } = &mut *slot else { return Err(GroupError::NotCoordinator) };
         let mut effects = Effects::new(self.clock.wall_ms());
-        let response = operation(shard, self.clock.timer_ms(), &mut effects);
-        let durable = self.finish(index, shard, &mut effects)?;
+        let response = self.within(|env| operation(shard, env, &mut effects));
+        let mut durable = self.finish(index, shard, &mut effects)?;
+        for group in std::mem::take(&mut effects.resolve) {
+            self.within(|env| shard.resolve_regexes(&group, env, &mut effects));
+            durable = self.finish(index, shard, &mut effects)?.or(durable);
+        }
         self.schedule(index, shard, scheduled);
         drop(slot);
         effects.send_answers(durable.as_ref());
@@ -268,9 +321,10 @@ impl GroupCoordinator {
         if effects.records.is_empty() {
             return Ok(None);
         }
-        let ticket = self.append(index, &effects.records, effects.wall_ms)?;
-        for record in &effects.records {
-            shard.replay_offset(record);
+        let records = std::mem::take(&mut effects.records);
+        let ticket = self.append(index, &records, effects.wall_ms)?;
+        for record in &records {
+            shard.replay(record);
         }
         Ok(ticket.map(Arc::new))
     }
@@ -299,7 +353,7 @@ impl GroupCoordinator {
             GroupError::CoordinatorNotAvailable
         })?;
         let mut effects = Effects::new(self.clock.wall_ms());
-        shard.loaded(&Topics(&self.topics), self.clock.timer_ms(), &self.limits(), &mut effects);
+        self.within(|env| shard.loaded(env, &mut effects));
         self.finish(index, &mut shard, &mut effects)?;
         Ok(shard)
     }
@@ -341,13 +395,12 @@ impl GroupCoordinator {
 
     /// Runs the timers of a shard whose time has come.
     fn run_due(&self, index: usize) {
-        let limits = self.limits();
         if let Some(slot) = self.shards.get().and_then(|shards| shards.get(index)) {
             lock(slot).scheduled = None;
         }
-        let fired = self.run_on(index, |shard, now, effects| {
-            while let Some(key) = shard.timers.take_due(now) {
-                shard.timer_fired(key, now, &limits, effects);
+        let fired = self.run_on(index, |shard, env, effects| {
+            while let Some(key) = shard.timers.take_due(env.now_ms) {
+                shard.timer_fired(key, env, effects);
             }
         });
         if let Err(error) = fired {
@@ -385,9 +438,27 @@ fn run_timers(coordinator: &Weak<GroupCoordinator>) {
     }
 }
 
-struct Topics<'a>(&'a TopicManager);
+struct Known<'a>(&'a TopicManager);
 
-impl TopicNames for Topics<'_> {
+impl consumer::TopicView for Known<'_> {
+    fn version(&self) -> u64 {
+        self.0.topics_version()
+    }
+
+    fn topic(&self, name: &str) -> Option<(TopicId, i32)> {
+        self.0.topic(name).map(|t| (t.id, t.partitions().len() as i32))
+    }
+
+    fn topic_name(&self, id: TopicId) -> Option<String> {
+        self.0.topic_by_id(id).map(|t| t.name.to_string())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.topics().iter().map(|t| t.name.to_string()).collect()
+    }
+}
+
+impl Topics for Known<'_> {
     fn is_current(&self, topic: &str, commit_timestamp: i64) -> bool {
         self.0.topic(topic).is_some_and(|t| t.created_at_ms <= commit_timestamp)
     }

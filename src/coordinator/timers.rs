@@ -11,8 +11,19 @@ pub enum TimerKey {
     Join { group: String },
     /// Members must have synced by then.
     Sync { group: String },
+    /// A member of a consumer group, by what it must do in time.
+    Member { group: String, member: String, kind: MemberTimer },
     /// Offsets are looked through for expired ones.
     Expiry,
+}
+
+/// The kinds of [`super::consumer::Timer`], of which a member has at most one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberTimer {
+    Session,
+    Rebalance,
+    ClassicJoin,
+    ClassicSync,
 }
 
 /// Deadlines in milliseconds of the broker's clock.

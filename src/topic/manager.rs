@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -45,6 +45,8 @@ pub struct TopicManager {
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
     /// Batches could not be replayed since their partition is offline: the WAL must keep them.
     pub(super) wal_held: AtomicBool,
+    /// Grows with every topic that is created, grown or deleted.
+    topics_version: AtomicU64,
     pub(super) last_checkpoint: Mutex<super::checkpoint::LastCheckpoint>,
 }
 
@@ -79,6 +81,7 @@ impl TopicManager {
             changes,
             threads: Mutex::default(),
             wal_held: AtomicBool::new(false),
+            topics_version: AtomicU64::new(0),
             last_checkpoint: Mutex::default(),
         }
     }
@@ -89,6 +92,11 @@ impl TopicManager {
 
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
         self.read_index().by_name.get(name).cloned()
+    }
+
+    /// Grows with every topic that is created, grown or deleted.
+    pub fn topics_version(&self) -> u64 {
+        self.topics_version.load(Ordering::Acquire)
     }
 
     pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
@@ -117,6 +125,10 @@ impl TopicManager {
 
     pub fn other_configs(&self) -> OtherConfigs {
         lock(&self.others).clone()
+    }
+
+    pub fn group_config(&self, group: &str) -> Option<ConfigMap> {
+        lock(&self.others).groups.get(group).cloned()
     }
 
     /// Plans a change against the committed state, makes its records durable, applies them; then `T` is the answer.
@@ -270,6 +282,7 @@ impl TopicManager {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.by_name.insert(name, topic.clone());
         index.by_id.insert(row.topic_id, topic.clone());
+        self.topics_version.fetch_add(1, Ordering::Release);
         topic
     }
 
@@ -288,6 +301,7 @@ impl TopicManager {
             .collect();
         topic.directories_made.store(false, Ordering::Relaxed);
         topic.set_partitions(grown);
+        self.topics_version.fetch_add(1, Ordering::Release);
     }
 
     fn remove_topic(&self, id: TopicId) {
@@ -297,6 +311,7 @@ impl TopicManager {
             if index.by_name.get(&topic.name).is_some_and(|t| t.id == id) {
                 index.by_name.remove(&topic.name);
             }
+            self.topics_version.fetch_add(1, Ordering::Release);
             topic
         };
         for partition in topic.partitions().iter() {

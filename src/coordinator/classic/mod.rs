@@ -6,6 +6,7 @@
 mod join;
 mod leave;
 mod member;
+mod migrate;
 mod rebalance;
 mod sync;
 

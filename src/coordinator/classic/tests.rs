@@ -4,8 +4,10 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::base::TopicId;
+use crate::coordinator::consumer;
 use crate::coordinator::runtime::Done;
-use crate::coordinator::shard::Shard;
+use crate::coordinator::shard::{Environment, Shard, Topics};
 
 const LIMITS: Limits = Limits {
     session_timeout_min_ms: 100,
@@ -16,6 +18,32 @@ const LIMITS: Limits = Limits {
     offsets_retention_ms: 1_000_000,
     offsets_check_interval_ms: 600_000,
 };
+
+struct NoTopics;
+
+impl consumer::TopicView for NoTopics {
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn topic(&self, _: &str) -> Option<(TopicId, i32)> {
+        None
+    }
+
+    fn topic_name(&self, _: TopicId) -> Option<String> {
+        None
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl Topics for NoTopics {
+    fn is_current(&self, _: &str, _: i64) -> bool {
+        true
+    }
+}
 
 struct Fixture {
     shard: Shard,
@@ -31,15 +59,21 @@ impl Fixture {
         Fixture { shard: Shard::default(), now: 0, limits: LIMITS, records: 0 }
     }
 
-    fn run<T>(&mut self, operation: impl FnOnce(&mut Shard, i64, &Limits, &mut Effects) -> T) -> T {
+    fn run<T>(&mut self, operation: impl FnOnce(&mut Shard, &Environment<'_>, &mut Effects) -> T) -> T {
         let mut effects = Effects::new(1_000_000 + self.now);
-        let result = operation(&mut self.shard, self.now, &self.limits, &mut effects);
+        let env = Environment {
+            now_ms: self.now,
+            limits: &self.limits,
+            topics: &NoTopics,
+            limits_of: &|_| consumer::Limits::default(),
+        };
+        let result = operation(&mut self.shard, &env, &mut effects);
         self.records += effects.records.len();
         for (deadline, key) in effects.take_armed() {
             self.shard.timers.arm(deadline, key);
         }
         for record in &effects.records {
-            self.shard.replay_offset(record);
+            self.shard.replay(record);
         }
         effects.send_answers(None);
         result
@@ -51,7 +85,7 @@ impl Fixture {
         while let Some(deadline) = self.shard.timers.earliest().filter(|d| *d <= until) {
             self.now = deadline.max(self.now);
             let key = self.shard.timers.take_due(self.now).expect("it is due");
-            self.run(|shard, now, limits, effects| shard.timer_fired(key, now, limits, effects));
+            self.run(|shard, env, effects| shard.timer_fired(key, env, effects));
         }
         self.now = until;
     }
@@ -72,7 +106,7 @@ impl Fixture {
         };
         change(&mut request);
         let (parked, answer) = oneshot::channel();
-        self.run(|shard, now, limits, effects| shard.join(&request, parked, now, limits, effects));
+        self.run(|shard, env, effects| shard.join(&request, parked, env, effects));
         answer
     }
 
@@ -87,17 +121,17 @@ impl Fixture {
             assignments: assignments.iter().map(|(m, a)| ((*m).to_owned(), Bytes::from_static(a.as_bytes()))).collect(),
         };
         let (parked, answer) = oneshot::channel();
-        self.run(|shard, now, _, effects| shard.sync(&request, parked, now, effects));
+        self.run(|shard, env, effects| shard.sync(&request, parked, env, effects));
         answer
     }
 
     fn heartbeat(&mut self, member: &str, generation: i32) -> Result<(), GroupError> {
-        self.run(|shard, now, _, effects| shard.heartbeat("g", member, None, generation, now, effects))
+        self.run(|shard, env, effects| shard.heartbeat("g", member, None, generation, env, effects))
     }
 
     fn leave(&mut self, member: &str, instance: Option<&str>) -> Result<(), GroupError> {
         let leaving = [Leaving { member_id: member.into(), instance_id: instance.map(str::to_owned) }];
-        self.run(|shard, now, limits, effects| shard.leave("g", &leaving, now, limits, effects)).expect("a group id")[0]
+        self.run(|shard, env, effects| shard.leave("g", &leaving, env, effects)).expect("a group id")[0]
     }
 
     fn state(&self) -> &'static str {
@@ -243,7 +277,7 @@ fn a_static_member_comes_back_without_a_rebalance_and_fences_the_old_one() {
     assert_ne!(back.member_id, old);
     assert_eq!(f.state(), "Stable");
     assert_eq!(f.records, before + 1, "the new id is on record");
-    let fenced = f.run(|shard, now, _, effects| shard.heartbeat("g", &old, Some("i"), 1, now, effects));
+    let fenced = f.run(|shard, env, effects| shard.heartbeat("g", &old, Some("i"), 1, env, effects));
     assert_eq!(fenced, Err(GroupError::FencedInstanceId));
     assert_eq!(answered(&mut f.sync(&back.member_id, 1, &[])).assignment, "all");
     assert_eq!(f.leave("", Some("i")), Ok(()));
@@ -259,7 +293,7 @@ fn the_last_to_leave_empties_the_group() {
     assert_eq!(f.heartbeat(&one, 2), Err(GroupError::RebalanceInProgress));
     assert_eq!(f.leave(&one, None), Ok(()));
     assert_eq!(f.state(), "Empty");
-    assert_eq!(f.run(|shard, _, _, effects| shard.delete("g", effects)), Ok(()));
+    assert_eq!(f.run(|shard, _, effects| shard.delete("g", effects)), Ok(()));
     assert_eq!(f.state(), "Dead");
 }
 
