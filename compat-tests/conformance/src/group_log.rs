@@ -250,8 +250,8 @@ impl Reader<'_> {
             Kind::Texts => self.list(|reader| reader.value(Kind::Text))?,
             Kind::Numbers => self.list(|reader| reader.value(Kind::I32))?,
             Kind::Structs(of) => self.list(|reader| reader.structure(of))?,
-            Kind::Maybe(of) => match self.take(1)?[0] as i8 {
-                -1 => Tree::Null,
+            Kind::Maybe(of) => match self.varint()? {
+                0 => Tree::Null,
                 _ => self.structure(of)?,
             },
         })
@@ -311,6 +311,15 @@ impl Reader<'_> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Puts records of one kind that follow each other in the order of their members: Kafka goes through members in an order of its own.
+pub fn sort_runs(records: &mut [Tree]) {
+    let of = |record: &Tree, name: &str| match record.field(name) {
+        Some(Tree::Text(text)) => text.clone(),
+        _ => String::new(),
+    };
+    records.chunk_by_mut(|a, b| of(a, "type") == of(b, "type")).for_each(|run| run.sort_by_key(|r| of(r, "member_id")));
 }
 
 /// The partition of `__consumer_offsets` that has a group's records: Java's hash of the name.

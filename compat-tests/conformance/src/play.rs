@@ -62,6 +62,8 @@ pub struct Play {
     prefix: String,
     client_id: String,
     connections: BTreeMap<String, Connection>,
+    /// Names of the topics that were set up and not deleted since.
+    topics: Vec<String>,
     pub names: Names,
     pub steps: Vec<Step>,
 }
@@ -74,6 +76,7 @@ impl Play {
             prefix: scenario.replace('/', "-"),
             client_id: "conformance".into(),
             connections: BTreeMap::new(),
+            topics: Vec::new(),
             names: Names::new(now_ms),
             steps: Vec::new(),
         }

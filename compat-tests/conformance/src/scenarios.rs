@@ -3,6 +3,7 @@
 pub mod api_versions;
 pub mod configs;
 pub mod connections;
+pub mod consumer;
 pub mod coordinator;
 pub mod create_partitions;
 pub mod create_topics;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Scenario> {
         api_versions::all(),
         configs::all(),
         connections::all(),
+        consumer::all(),
         coordinator::all(),
         create_partitions::all(),
         create_topics::all(),

@@ -2,11 +2,11 @@
 
 use std::fmt::Debug;
 
-use kafka_protocol::messages::{DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, GroupId};
+use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Request;
 
 use super::parked::WAKE_LIMIT;
-use super::{Done, Parked, Play, Stop, Topic, text};
+use super::{Done, Parked, Play, Stop, Topic, text, topic_name};
 use crate::batch::read;
 use crate::group_log;
 use crate::scenarios::requests::{fetch, from};
@@ -18,6 +18,33 @@ impl Play {
     pub fn group(&mut self, group: &str) -> Done<String> {
         let name = self.name(group);
         self.coordinated(&name)?;
+        Ok(name)
+    }
+
+    /// As [`Play::group`]; its coordinator knows all topics of the scenario too. Kafka's coordinators learn of topics a moment after the brokers,
+    /// each partition of `__consumer_offsets` for itself, so another group of the same partition is asked.
+    pub fn consumer_group(&mut self, group: &str) -> Done<String> {
+        let name = self.group(group)?;
+        let topics: Vec<TopicName> = self.topics.iter().map(|topic| topic_name(topic)).collect();
+        if topics.is_empty() {
+            return Ok(name);
+        }
+        let partition = group_log::partition(&name, OFFSETS_PARTITIONS);
+        let other = |i: &u32| group_log::partition(&format!("probe {i} of {name}"), OFFSETS_PARTITIONS) == partition;
+        let other = format!("probe {} of {name}", (0..).find(other).expect("some name of the same partition"));
+        let mut request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(text(&other)))
+            .with_member_id(text("probe"))
+            .with_rebalance_timeout_ms(30_000)
+            .with_subscribed_topic_names(Some(topics))
+            .with_topic_partitions(Some(vec![]));
+        self.wait(&format!("the coordinator of {name} knows its topics"), |play| {
+            let answer = play.quiet(1, request.clone())?;
+            Ok(answer.assignment.is_some_and(|assignment| assignment.topic_partitions.len() == play.topics.len()))
+        })?;
+        request.member_epoch = -1;
+        self.quiet(1, request)?;
+        self.quiet(2, DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text(&other))]))?;
         Ok(name)
     }
 
@@ -87,8 +114,13 @@ impl Play {
                 None => break,
             }
         }
-        let tree = Tree::Fields(vec![("records".into(), Tree::List(records))]);
-        let tree = self.names.answer(FetchRequest::KEY, tree);
+        let mut tree =
+            self.names.answer(FetchRequest::KEY, Tree::Fields(vec![("records".into(), Tree::List(records))]));
+        if let Tree::Fields(fields) = &mut tree
+            && let Some((_, Tree::List(records))) = fields.first_mut()
+        {
+            group_log::sort_runs(records);
+        }
         self.push("main", label, Some((FetchRequest::KEY, version)), tree);
         Ok(())
     }

@@ -65,6 +65,7 @@ impl Play {
         }
         self.settled(&name, partitions)?;
         let id = self.id(&name)?;
+        self.topics.push(name.clone());
         Ok(Topic { name, id })
     }
 
@@ -100,6 +101,7 @@ impl Play {
     pub fn delete(&mut self, topic: &str) -> Done {
         let request = DeleteTopicsRequest::default().with_topic_names(vec![topic_name(topic)]).with_timeout_ms(20_000);
         self.quiet(4, request)?;
+        self.topics.retain(|known| known != topic);
         self.gone(topic)
     }
 

@@ -1,0 +1,48 @@
+//! Groups of the consumer protocol (KIP-848): ConsumerGroupHeartbeat (68), ConsumerGroupDescribe (69), their commits, their configuration, and the way
+//! from classic groups to them and back.
+
+mod assignors;
+mod configs;
+mod describe;
+mod epochs;
+mod expiry;
+mod log;
+mod metadata;
+mod migration;
+mod offsets;
+mod reconcile;
+mod refusals;
+mod regex;
+pub mod requests;
+mod static_members;
+
+use kafka_protocol::messages::ApiKey;
+
+use crate::run::Scenario;
+
+const NEEDS: &[ApiKey] = &[
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
+    ApiKey::JoinGroup,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+];
+
+pub fn all() -> Vec<Scenario> {
+    let all = [
+        assignors::all(),
+        configs::all(),
+        describe::all(),
+        epochs::all(),
+        expiry::all(),
+        log::all(),
+        metadata::all(),
+        migration::all(),
+        offsets::all(),
+        reconcile::all(),
+        refusals::all(),
+        regex::all(),
+        static_members::all(),
+    ];
+    all.concat().into_iter().map(|scenario| scenario.needs(NEEDS)).collect()
+}
