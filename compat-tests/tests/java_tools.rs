@@ -44,9 +44,12 @@ macro_rules! shell {
     () => {{
         let tools = kafka_tools::tools();
         needs!(tools.is_ok(), "{}", tools.err().unwrap_or_default());
-        Shell { broker: Broker::any() }
+        $crate::Shell { broker: compat_tests::broker::Broker::any() }
     }};
 }
+
+#[path = "java_tools/groups.rs"]
+mod groups;
 
 #[test]
 fn kafka_topics() {

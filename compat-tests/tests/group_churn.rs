@@ -1,0 +1,224 @@
+//! Consumers join, leave, crash and return at random while records flow, and an auditor watches: no partition has two
+//! owners in one generation, none is unowned at the end, every record is processed at least once, and none twice where
+//! partitions were handed over in order.
+//!
+//! `OTTLA_CHURN_SECONDS`, `OTTLA_CHURN_CONSUMERS`, `OTTLA_CHURN_PARTITIONS` and `OTTLA_CHURN_SEED` make it longer, larger
+//! or another one.
+
+#![allow(clippy::disallowed_methods)]
+
+#[path = "support/auditor.rs"]
+mod auditor;
+#[path = "support/worker.rs"]
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use auditor::Auditor;
+use compat_tests::batch::Batch;
+use compat_tests::broker::{Broker, Options};
+use compat_tests::groups::read_assignment;
+use compat_tests::wire::Client;
+use compat_tests::{Random, SetOnDrop, wait_until};
+use worker::{Settings, Worker};
+
+const TOPIC: &str = "churned";
+const GROUP: &str = "churning";
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+/// Short enough that crashes are noticed within the test, long enough for a busy machine.
+const SESSION_TIMEOUT_MS: u32 = 3000;
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
+}
+
+#[test]
+fn churn_by_range() {
+    churn("range", 1);
+}
+
+#[test]
+fn churn_by_roundrobin() {
+    churn("roundrobin", 2);
+}
+
+#[test]
+fn churn_by_cooperative_sticky() {
+    churn("cooperative-sticky", 3);
+}
+
+fn churn(strategy: &'static str, seed: u64) {
+    let seed = from_environment("OTTLA_CHURN_SEED", 0) * 1000 + seed;
+    let partitions = from_environment("OTTLA_CHURN_PARTITIONS", 30) as i32;
+    let limit = Duration::from_secs(from_environment("OTTLA_CHURN_SECONDS", 20));
+    let broker = Options::new().set("group.min.session.timeout.ms", 500).start();
+    let mut client = broker.client();
+    assert_eq!(client.create_topic(TOPIC, partitions, &[]).expect("answered"), 0);
+    let settings = Settings {
+        bootstrap: broker.bootstrap(),
+        group: GROUP.to_owned(),
+        topic: TOPIC.to_owned(),
+        strategy,
+        session_timeout_ms: SESSION_TIMEOUT_MS,
+    };
+    let auditor = Arc::new(Auditor::new(partitions));
+    let done = AtomicBool::new(false);
+    let crowd = std::thread::scope(|scope| {
+        let _done = SetOnDrop(&done);
+        scope.spawn(|| produce(broker.client(), partitions, &done));
+        scope.spawn(|| watch(broker.client(), partitions, strategy != "cooperative-sticky", &auditor, &done));
+        let mut crowd = Crowd::new(settings, auditor.clone(), seed);
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            crowd.change();
+            auditor.assert_no_violation();
+        }
+        crowd
+    });
+    let counts = crowd.counts.clone();
+    settle(&broker, &auditor, crowd, partitions);
+    let totals = auditor.close();
+    println!("{strategy}, seed {seed}: {totals:?}, {counts:?}");
+    assert!(totals.generations > 3 && totals.processed > 1000, "there was load: {totals:?}");
+}
+
+/// What may still come to rest comes to rest: everything has one owner and was processed, and is committed at the end.
+fn settle(broker: &Broker, auditor: &Auditor, crowd: Crowd, partitions: i32) {
+    let mut client = broker.client();
+    let all: Vec<_> = (0..partitions).collect();
+    let mut live: Vec<_> = crowd.live.iter().map(|worker| worker.name.clone()).collect();
+    live.sort();
+    wait_until("every partition has one owner", SETTLE_LIMIT, || {
+        let group = client.describe_group(GROUP).expect("answered");
+        let mut told: Vec<_> = group.members.iter().flat_map(|member| owned(&member.member_assignment)).collect();
+        told.sort();
+        let mut own: Vec<_> = live.iter().flat_map(|name| auditor.owned_by(name)).collect();
+        own.sort();
+        &*group.group_state == "Stable" && group.members.len() == live.len() && told == all && own == all
+    });
+    let ends: Vec<_> = all.iter().map(|partition| client.offset_at(TOPIC, *partition, -1)).collect();
+    wait_until("every record was processed", SETTLE_LIMIT, || auditor.next() == ends);
+    crowd.live.into_iter().for_each(Worker::leave);
+    let committed: Vec<_> = all.iter().map(|partition| client.committed_offset(GROUP, TOPIC, *partition)).collect();
+    assert_eq!(committed, ends, "all that was processed was committed");
+}
+
+fn owned(assignment: &bytes::Bytes) -> Vec<i32> {
+    read_assignment(assignment).into_iter().flat_map(|(_, partitions)| partitions).collect()
+}
+
+/// A few records a partition and round, until the churn ends.
+fn produce(mut client: Client, partitions: i32, done: &AtomicBool) {
+    let mut number = 0;
+    while !done.load(Ordering::SeqCst) {
+        let partition = number % partitions;
+        client.must_produce(TOPIC, partition, &Batch::of_values(["one", "two", "three"]));
+        number += 1;
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// What the broker tells of the group at any moment: whenever it is stable, nothing has two owners, and, where members
+/// give everything up before each rebalance, everything has one.
+fn watch(mut client: Client, partitions: i32, complete: bool, auditor: &Auditor, done: &AtomicBool) {
+    while !done.load(Ordering::SeqCst) {
+        let group = client.describe_group(GROUP).expect("answered");
+        if &*group.group_state == "Stable" {
+            let mut owners: HashMap<i32, String> = HashMap::new();
+            for member in &group.members {
+                for partition in owned(&member.member_assignment) {
+                    if let Some(other) = owners.insert(partition, member.member_id.to_string()) {
+                        auditor.violation(format!("{partition} is of {other} and {}", &*member.member_id));
+                    }
+                }
+            }
+            if complete && owners.len() != partitions as usize {
+                auditor.violation(format!("{} of {partitions} partitions have an owner", owners.len()));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    joined: u32,
+    left: u32,
+    crashed: u32,
+    returned: u32,
+}
+
+/// The consumers, and what happens to them.
+struct Crowd {
+    settings: Settings,
+    auditor: Arc<Auditor>,
+    random: Random,
+    live: Vec<Worker>,
+    size_max: usize,
+    counts: Counts,
+}
+
+impl Crowd {
+    fn new(settings: Settings, auditor: Arc<Auditor>, seed: u64) -> Crowd {
+        let size_max = from_environment("OTTLA_CHURN_CONSUMERS", 8).max(2) as usize;
+        let random = Random::new(seed);
+        Crowd { settings, auditor, random, live: Vec::new(), size_max, counts: Counts::default() }
+    }
+
+    /// One thing happens, and then nothing for a moment: at times long enough to come to rest, at times not.
+    fn change(&mut self) {
+        let fills = self.live.len() * 2 < self.size_max;
+        match self.random.below(10) {
+            _ if self.live.len() < 2 => self.join(),
+            0..=3 if self.live.len() < self.size_max => self.join(),
+            4..=5 if !fills => {
+                self.take().leave();
+                self.counts.left += 1;
+            }
+            6..=7 if !fills => {
+                self.take().crash();
+                self.counts.crashed += 1;
+            }
+            8 => self.restart_static(),
+            _ if fills => self.join(),
+            _ => {}
+        }
+        let pause = [5, 50, 300, 1000][self.random.below(4)];
+        std::thread::sleep(Duration::from_millis(self.random.below(pause) as u64));
+    }
+
+    /// Every third is a static member, of which there is one of each name.
+    fn join(&mut self) {
+        self.counts.joined += 1;
+        let name = format!("worker-{}", self.counts.joined);
+        let instance = format!("static-{}", self.random.below(self.size_max));
+        let taken = self.live.iter().any(|worker| worker.name == instance);
+        let instance = (self.random.below(3) == 0 && !taken).then_some(&*instance);
+        self.live.push(Worker::start(&name, instance, &self.settings, &self.auditor));
+    }
+
+    fn take(&mut self) -> Worker {
+        let number = self.random.below(self.live.len());
+        self.live.swap_remove(number)
+    }
+
+    /// A static member goes, in order or not, and its next incarnation comes at once.
+    fn restart_static(&mut self) {
+        let Some(number) = self.live.iter().position(|worker| worker.name.starts_with("static-")) else {
+            return;
+        };
+        let worker = self.live.swap_remove(number);
+        let instance = worker.name.clone();
+        if self.random.below(2) == 0 {
+            worker.leave()
+        } else {
+            worker.crash()
+        }
+        self.counts.returned += 1;
+        let name = format!("{instance}-{}", self.counts.returned);
+        self.live.push(Worker::start(&name, Some(&instance), &self.settings, &self.auditor));
+    }
+}
