@@ -9,7 +9,6 @@ use ottla::api::{APIS, Api};
 const BEGIN: &str = "<!-- APIs: generated -->\n";
 const END: &str = "<!-- end of APIs -->";
 
-const GROUPS: &str = "the consumer protocol of KIP-848 is not served yet";
 const TOPIC_IDS: &str = "10 names topics by id, and our codec lacks it";
 const TRANSACTIONS: &str = "transactions are not served yet";
 const SECURITY: &str = "SASL, ACLs and delegation tokens are not served yet";
@@ -76,8 +75,8 @@ const KAFKA: &[(i16, &str, (i16, i16), &str)] = &[
     (64, "UnregisterBroker", (0, 0), "there is one broker"),
     (65, "DescribeTransactions", (0, 0), TRANSACTIONS),
     (66, "ListTransactions", (0, 2), TRANSACTIONS),
-    (68, "ConsumerGroupHeartbeat", (0, 1), GROUPS),
-    (69, "ConsumerGroupDescribe", (0, 1), GROUPS),
+    (68, "ConsumerGroupHeartbeat", (0, 1), ""),
+    (69, "ConsumerGroupDescribe", (0, 1), ""),
     (74, "ListConfigResources", (0, 1), ""),
     (75, "DescribeTopicPartitions", (0, 0), ""),
     (76, "ShareGroupHeartbeat", (1, 1), SHARE),

@@ -261,6 +261,17 @@ fn group_body(key: ApiKey, version: i16) -> Option<Bytes> {
         ApiKey::DeleteGroups => {
             encode(&DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text("not-there"))]), version)
         }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let request = ConsumerGroupHeartbeatRequest::default()
+                .with_group_id(group())
+                .with_member_id(text("nobody"))
+                .with_member_epoch(7)
+                .with_topic_partitions(None);
+            encode(&request.with_subscribed_topic_names(Some(vec![topic_name(TOPIC)])), version)
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            encode(&ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]), version)
+        }
         _ => None,
     }
 }

@@ -35,7 +35,11 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 }
                 Ok(None) => {
                     out.error_code = Error::GroupIdNotFound.code();
-                    out.error_message = Some(StrBytes::from_string(format!("Group {} not found.", *group)));
+                    let message = match request.broker().groups.group_type(&group) {
+                        Ok(Some(_)) => format!("Group {} is not a consumer group.", *group),
+                        _ => format!("Group {} not found.", *group),
+                    };
+                    out.error_message = Some(StrBytes::from_string(message));
                 }
                 Err(error) => out.error_code = errors::of_group(error).code(),
             }

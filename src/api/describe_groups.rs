@@ -28,7 +28,10 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         out.error_message = None;
         match request.broker().groups.describe(&group) {
             Ok(Some(found)) => describe(&mut out, found, version),
-            Ok(None) => unknown(&mut out, &group, version),
+            Ok(None) => {
+                let other = request.broker().groups.group_type(&group).ok().flatten();
+                unknown(&mut out, &group, other.is_some(), version);
+            }
             Err(error) => {
                 out.error_code = errors::of_group(error).code();
                 out.group_state = StrBytes::new();
@@ -43,11 +46,15 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     Ok(Reply::Now(request.responder.frame(&response)))
 }
 
-fn unknown(out: &mut Out, group: &GroupId, version: i16) {
+/// No group of that name, or one of the new protocol.
+fn unknown(out: &mut Out, group: &GroupId, is_other: bool, version: i16) {
     out.group_state = StrBytes::from_static_str("Dead");
     if version >= 6 {
         out.error_code = Error::GroupIdNotFound.code();
-        out.error_message = Some(StrBytes::from_string(format!("Group {} not found.", **group)));
+        out.error_message = Some(StrBytes::from_string(match is_other {
+            true => format!("Group {} is not a classic group.", **group),
+            false => format!("Group {} not found.", **group),
+        }));
     }
 }
 

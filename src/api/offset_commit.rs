@@ -29,7 +29,6 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             if let (Some(found), Some(_)) = (&found, places.last().copied().flatten()) {
                 commits.push(Commit {
                     topic: found.name.to_string(),
-                    topic_id: found.id,
                     partition: partition.partition_index,
                     offset: partition.committed_offset,
                     leader_epoch: partition.committed_leader_epoch,

@@ -9,7 +9,6 @@ use crate::base::TopicId;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
     pub topic: String,
-    pub topic_id: TopicId,
     pub partition: i32,
     pub offset: i64,
     pub leader_epoch: i32,
@@ -46,7 +45,7 @@ pub const NO_EXPIRY: i64 = -1;
 /// By topic and partition.
 pub type GroupOffsets = BTreeMap<(String, i32), CommittedOffset>;
 
-pub fn record_of(request: &OffsetCommitRequest, commit: &Commit, now_ms: i64, with_id: bool) -> GroupRecord {
+pub fn record_of(request: &OffsetCommitRequest, commit: &Commit, now_ms: i64) -> GroupRecord {
     let retention_ms = request.retention_ms;
     GroupRecord::Offset {
         group: request.group.clone(),
@@ -59,7 +58,8 @@ pub fn record_of(request: &OffsetCommitRequest, commit: &Commit, now_ms: i64, wi
             commit_timestamp: now_ms,
             // Wraps, as Kafka's does: an endless retention ends at once.
             expire_timestamp: if retention_ms == -1 { NO_EXPIRY } else { now_ms.wrapping_add(retention_ms) },
-            topic_id: if with_id { commit.topic_id } else { TopicId::ZERO },
+            // Kafka names the id only where the request did, which the versions served here cannot.
+            topic_id: TopicId::ZERO,
         }),
     }
 }

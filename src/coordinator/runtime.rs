@@ -210,6 +210,11 @@ impl GroupCoordinator {
         Ok(self.run(group, |shard, _, _| shard.describe(group))?.response)
     }
 
+    /// "classic" or "consumer"; `None` for a group that is not there.
+    pub fn group_type(&self, group: &str) -> Result<Option<&'static str>, GroupError> {
+        Ok(self.run(group, |shard, _, _| shard.group_type(group))?.response)
+    }
+
     /// Every group there is.
     pub fn list(&self) -> Result<Vec<GroupListing>, GroupError> {
         let Some(shards) = self.shards() else { return Ok(Vec::new()) };

@@ -26,18 +26,16 @@ pub const ACCEPTED: &[Accepted] = &[
     Accepted {
         id: "features",
         places: &[
-            at("api-versions/*", "*", "finalized_features[group.version]"),
             at("api-versions/*", "*", "finalized_features[share.version]"),
             at("api-versions/*", "*", "finalized_features[streams.version]"),
             at("api-versions/*", "*", "finalized_features[transaction.version]"),
-            at("api-versions/*", "*", "supported_features[group.version]"),
             at("api-versions/*", "*", "supported_features[share.version]"),
             at("api-versions/*", "*", "supported_features[streams.version]"),
             at("api-versions/*", "*", "supported_features[transaction.version]"),
         ],
-        kafka: "ApiVersions names the features group.version, share.version, streams.version and transaction.version",
+        kafka: "ApiVersions names the features share.version, streams.version and transaction.version",
         ours: "they are absent",
-        reason: "the APIs of groups and transactions are not served yet, and clients would take them for served",
+        reason: "the APIs behind them are not served yet, and clients would take them for served",
     },
     Accepted {
         id: "internal-topics",

@@ -137,6 +137,10 @@ impl Names {
             items.sort_by_cached_key(|member| self.meeting_order(member));
         }
         let mut items: Vec<Tree> = items.into_iter().map(|item| self.value(key, "", item)).collect();
+        if name == "subscribed_topic_names" {
+            // A hash set in Kafka.
+            items.sort_by_cached_key(|item| format!("{item:?}"));
+        }
         if !order_is_promised(key, name) {
             items.sort_by_key(sort_key);
         }

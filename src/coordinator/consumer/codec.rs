@@ -56,6 +56,14 @@ impl Writer {
     }
 
     /// No tagged field follows.
+    /// Tagged field 0 and no other.
+    pub fn one_tag(&mut self, content: &[u8]) {
+        self.varint(1);
+        self.varint(0);
+        self.varint(content.len() as u32);
+        self.0.extend_from_slice(content);
+    }
+
     pub fn no_tags(&mut self) {
         self.varint(0);
     }

@@ -53,7 +53,7 @@ pub struct Upgraded {
 /// Makes a consumer group of a classic one that has members. Pending joins and syncs of the classic group are to be
 /// answered REBALANCE_IN_PROGRESS by the caller.
 ///
-/// Errors: GROUP_ID_NOT_FOUND if it may not be upgraded, UNKNOWN_SERVER_ERROR if its members' bytes cannot be read.
+/// Errors: GROUP_ID_NOT_FOUND if it may not be upgraded, or its members' bytes cannot be read.
 pub fn upgrade(group_id: &str, classic: &ClassicSnapshot, at: &Moment) -> Result<Upgraded, GroupError> {
     let refused = |why: &str| {
         let message = format!("Cannot upgrade classic group {group_id} to consumer group because {why}.");
@@ -105,12 +105,13 @@ fn modern_member(
     topics: &dyn TopicView,
     refused: &dyn Fn(&str) -> GroupError,
 ) -> Result<Member, GroupError> {
-    let protocol = member.protocols.iter().find(|p| p.name == classic.protocol_name).ok_or_else(unreadable)?;
-    let subscription = read_subscription(&protocol.metadata).map_err(|_| unreadable())?;
+    let malformed = || refused("the embedded consumer protocol is malformed");
+    let protocol = member.protocols.iter().find(|p| p.name == classic.protocol_name).ok_or_else(malformed)?;
+    let subscription = read_subscription(&protocol.metadata).map_err(|_| malformed())?;
     let assigned = if member.assignment.is_empty() {
         Assignment::new()
     } else {
-        let (partitions, user_data) = read_assignment(&member.assignment).map_err(|_| unreadable())?;
+        let (partitions, user_data) = read_assignment(&member.assignment).map_err(|_| malformed())?;
         if user_data {
             return Err(refused(
                 "an unsupported custom assignor is in use. Please refer to the documentation or switch to a default assignor before re-attempting the upgrade",

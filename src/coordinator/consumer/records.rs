@@ -235,8 +235,12 @@ fn write_member(w: &mut Writer, value: &MemberMetadata) {
     w.compact_string(value.subscribed_regex.as_deref());
     w.i32(value.rebalance_timeout_ms);
     w.compact_string(value.server_assignor.as_deref());
-    let Some(classic) = &value.classic else { return w.no_tags() };
     let mut content = Writer::default();
+    let Some(classic) = &value.classic else {
+        // Kafka writes this one field also where it is null: its default is another.
+        content.i8(0);
+        return w.one_tag(&content.0);
+    };
     // A nullable structure starts with a byte that says whether it is there.
     content.i8(1);
     content.i32(classic.session_timeout_ms);
@@ -247,10 +251,7 @@ fn write_member(w: &mut Writer, value: &MemberMetadata) {
         content.no_tags();
     }
     content.no_tags();
-    w.varint(1);
-    w.varint(0);
-    w.varint(content.0.len() as u32);
-    w.0.extend(content.0);
+    w.one_tag(&content.0);
 }
 
 fn read_member(mut r: Reader) -> Result<MemberMetadata, Malformed> {
@@ -266,7 +267,7 @@ fn read_member(mut r: Reader) -> Result<MemberMetadata, Malformed> {
         classic: None,
     };
     r.tags(|tag, content| {
-        if tag == 0 && content.i8()? >= 0 {
+        if tag == 0 && content.i8()? > 0 {
             member.classic = Some(read_classic(content)?);
         }
         Ok(())

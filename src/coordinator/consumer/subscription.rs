@@ -31,6 +31,10 @@ pub trait TopicView {
 ///
 /// Errors: INVALID_REGULAR_EXPRESSION, worded as RE2/J does where it has a word for it.
 pub fn compile(pattern: &str) -> Result<Regex, GroupError> {
+    if let Some(why) = unlike_re2(pattern) {
+        let message = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {why}.");
+        return Err(GroupError::new(ErrorName::InvalidRegularExpression, message));
+    }
     let translated = literal_quotes(pattern);
     // The parentheses added below must not mend a broken expression.
     build(&translated).and_then(|_| build(&format!(r"\A(?:{translated})\z"))).map_err(|error| {
@@ -38,6 +42,38 @@ pub fn compile(pattern: &str) -> Result<Regex, GroupError> {
             format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {}.", describe(&error));
         GroupError::new(ErrorName::InvalidRegularExpression, message)
     })
+}
+
+/// What RE2 refuses and the crate does not: a repetition of a repetition, and Java's names of properties.
+fn unlike_re2(pattern: &str) -> Option<&'static str> {
+    let (mut in_class, mut repeated) = (false, false);
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        let was_repeated = std::mem::take(&mut repeated);
+        match c {
+            '\\' => {
+                let from = rest.as_str();
+                if from.starts_with("p{Is") || from.starts_with("P{Is") {
+                    return Some("invalid character class range");
+                }
+                rest.next();
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '*' | '+' | '?' if !in_class => {
+                if was_repeated {
+                    return Some("invalid nested repetition operator");
+                }
+                repeated = true;
+                // A question mark after it makes it lazy, and is no repetition of its own.
+                if rest.as_str().starts_with('?') {
+                    rest.next();
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 fn build(pattern: &str) -> Result<Regex, regex::Error> {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Effects, Environment, Group, Parked, Shard};
+use crate::base::TopicId;
 use crate::coordinator::GroupError;
 use crate::coordinator::classic::{ClassicGroup, JoinRequest, JoinResponse, Leaving, SyncRequest, SyncResponse};
 use crate::coordinator::consumer::describe::DescribedGroup;
@@ -212,10 +213,10 @@ impl Shard {
         let limits = env.consumer_limits(&request.group);
         let at = env.moment(&limits, effects);
         let Some(Group::Consumer(group)) = self.groups.get_mut(&request.group) else { return };
-        let prefix = request.instance_id.as_deref().unwrap_or(&request.client_id);
         let asked = classic::JoinRequest {
             member_id: request.member_id.clone(),
-            new_member_id: format!("{prefix}-{}", uuid::Uuid::new_v4()),
+            // As the new protocol names members: without the client id in front.
+            new_member_id: TopicId::random().to_string(),
             requires_known_id: request.requires_member_id,
             instance_id: request.instance_id.clone(),
             protocol_type: request.protocol_type.clone(),

@@ -308,8 +308,6 @@ impl Shard {
             None if request.version >= 9 => return Err(GroupError::GroupIdNotFound),
             None => return Err(GroupError::IllegalGeneration),
         }
-        // Commits of consumer groups name the topic's id as well.
-        let with_ids = matches!(self.groups.get(&request.group), Some(Group::Consumer(_)));
         let results = request
             .commits
             .iter()
@@ -318,7 +316,7 @@ impl Shard {
                 if commit.metadata.encode_utf16().count() > env.limits.offset_metadata_units_max {
                     return Err(GroupError::OffsetMetadataTooLarge);
                 }
-                effects.records.push(offsets::record_of(request, commit, effects.wall_ms, with_ids));
+                effects.records.push(offsets::record_of(request, commit, effects.wall_ms));
                 Ok(())
             })
             .collect();
@@ -335,6 +333,14 @@ impl Shard {
 
     pub fn committed(&self, group: &str) -> Option<&GroupOffsets> {
         self.offsets.get(group)
+    }
+
+    /// The type of a group, "classic" or "consumer"; `None` if there is none of that name.
+    pub fn group_type(&self, group: &str) -> Option<&'static str> {
+        self.groups.get(group).map(|group| match group {
+            Group::Classic(_) => "classic",
+            Group::Consumer(_) => "consumer",
+        })
     }
 
     /// A classic group; one of the new protocol is unknown here, as in Kafka.

@@ -95,7 +95,7 @@ fn what_cannot_be_upgraded_is_refused() {
     assert_eq!(refused(&good, &Limits { members_max: 1, ..bench.limits.clone() }), ErrorName::GroupIdNotFound);
     let mut broken = good.clone();
     broken.members[0].protocols[0].metadata.truncate(3);
-    assert_eq!(refused(&broken, &bench.limits), ErrorName::UnknownServerError);
+    assert_eq!(refused(&broken, &bench.limits), ErrorName::GroupIdNotFound);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn records_are_kafkas() {
     check(
         Change::Member { member_id: "m".into(), value: Some(member.clone()) },
         "000500016700016d",
-        "000002690002630b2f3132372e302e302e31030462617204666f6f01000075300000",
+        "000002690002630b2f3132372e302e302e31030462617204666f6f01000075300001000100",
     );
     let classic = MemberMetadata {
         instance_id: None,
