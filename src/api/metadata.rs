@@ -23,6 +23,7 @@ use super::errors::{Error, NONE};
 use super::{Api, BadRequest, Context, Frame, Reply, Request};
 use crate::base::TopicId;
 use crate::config::BrokerValues;
+use crate::coordinator::OFFSETS_TOPIC;
 use crate::topic::{Topic, validate_name};
 
 pub const API: Api = Api { key: 3, name: "Metadata", versions: (0, 13), advertised_from: 0, flexible_from: 9, handle };
@@ -63,8 +64,11 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         response.topics = topics;
         for (at, name) in to_create {
             // Whoever was faster, the topic is there now, or it cannot be.
-            let spec = TopicSpec::with_defaults(&name);
-            let _ = create_topics::create(&context.broker, spec).await;
+            if name == OFFSETS_TOPIC {
+                let _ = context.broker.groups.ensure_topic().await;
+            } else {
+                let _ = create_topics::create(&context.broker, TopicSpec::with_defaults(&name)).await;
+            }
             if let Some(topic) = context.broker.topics.topic(&name) {
                 response.topics[at] = describe(&topic, context.broker.node_id, version, with_operations);
             }
@@ -168,7 +172,9 @@ impl Answer<'_> {
                 continue;
             }
             let valid = validate_name(name).is_ok();
-            if valid && may_create && !crate::topic::is_internal(name) {
+            // Of the internal topics only that of groups is served.
+            let creatable = !crate::topic::is_internal(name) || **name == *OFFSETS_TOPIC;
+            if valid && may_create && creatable {
                 to_create.push((self.topics.len(), name.to_string()));
             }
             let error = if valid { Error::UnknownTopicOrPartition } else { Error::InvalidTopicException };
