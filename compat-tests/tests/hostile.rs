@@ -161,6 +161,30 @@ fn frame_lengths() {
     });
 }
 
+/// Names as long as the old string format carries: a message that repeats one does not fit any more.
+#[test]
+fn names_that_leave_no_room_for_the_message() {
+    let mut target = Target::start();
+    target.attack("endless names", |target| {
+        for length in [249, 250, 32_700, 32_767] {
+            let mut frame = vec![0, 19, 0, 2, 0, 0, 0, 1, 0xff, 0xff];
+            frame.extend_from_slice(&1i32.to_be_bytes());
+            frame.extend_from_slice(&(length as i16).to_be_bytes());
+            frame.extend(std::iter::repeat_n(b'a', length));
+            frame.extend_from_slice(&1i32.to_be_bytes());
+            frame.extend_from_slice(&1i16.to_be_bytes());
+            frame.extend_from_slice(&[0; 8]);
+            frame.extend_from_slice(&5000i32.to_be_bytes());
+            frame.push(1);
+            let mut client = target.broker.client();
+            client.send_raw(&[&(frame.len() as i32).to_be_bytes()[..], &frame].concat()).expect("sent");
+            // Answered, or closed where the answer cannot be written.
+            let answered = client.read_frame().is_ok();
+            assert_eq!(answered, length < 32_000, "a name of {length} bytes");
+        }
+    });
+}
+
 #[test]
 fn every_request_truncated_at_every_byte() {
     let mut target = Target::start();

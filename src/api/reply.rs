@@ -12,7 +12,7 @@ pub enum Piece {
     Region(Region),
 }
 
-/// A whole answer, its length in front.
+/// A whole answer, its length in front. One without pieces cannot be given: the connection is closed.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
     pub pieces: Vec<Piece>,
@@ -52,15 +52,24 @@ impl Responder {
 
     pub fn frame_in(&self, response: &impl Encodable, version: i16) -> Frame {
         let mut out = self.begin(response.compute_size(version).unwrap_or(256));
-        if let Err(error) = response.encode(&mut out, version) {
-            // The handler set a field that this version lacks: a mistake of ours that must not pass for an answer.
-            panic!("an answer cannot be encoded in version {version}: {error}");
+        match response.encode(&mut out, version) {
+            Ok(()) => Frame::single(out),
+            // A text longer than this version can carry, such as a message that repeats a name of 32,000 bytes; or a
+            // field that the version lacks, which is a mistake of ours. Kafka closes the connection here too.
+            Err(error) => {
+                tracing::error!(version, %error, "an answer cannot be encoded");
+                Frame::default()
+            }
         }
-        Frame::single(out)
     }
 }
 
 impl Frame {
+    /// Whether there is nothing to send: the answer could not be encoded.
+    pub fn is_impossible(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     /// A frame in one piece: fills in the length.
     pub fn single(mut out: BytesMut) -> Frame {
         let length = (out.len() - LENGTH_BYTES) as i32;

@@ -15,7 +15,7 @@ use super::records::GroupRecord;
 use super::shard::{DescribedGroup, Effects, Environment, GroupListing, Parked, Shard, Topics};
 use super::{GroupError, OFFSETS_TOPIC};
 use crate::base::{Clock, TopicId};
-use crate::config::BrokerValues;
+use crate::config::{BrokerValues, DynamicBrokerConfig};
 use crate::record::build::{BatchFields, NewRecord, build};
 use crate::record::compress::{Codec, DECOMPRESSED_BYTES_MAX, decompress};
 use crate::record::iter::Records;
@@ -47,6 +47,7 @@ impl<R> Done<R> {
 pub struct GroupCoordinator {
     topics: Arc<TopicManager>,
     clock: Clock,
+    limits: Mutex<Option<(Arc<DynamicBrokerConfig>, Limits)>>,
     /// One a partition of the internal topic; set once that exists.
     shards: OnceLock<Vec<Mutex<Slot>>>,
     wakeups: Mutex<Wakeups>,
@@ -77,6 +78,7 @@ impl GroupCoordinator {
         let coordinator = Arc::new(GroupCoordinator {
             topics,
             clock,
+            limits: Mutex::default(),
             shards: OnceLock::new(),
             wakeups: Mutex::default(),
             wake: Condvar::new(),
@@ -247,9 +249,16 @@ impl GroupCoordinator {
         }
     }
 
+    /// The limits of the configuration in force; read anew when that changes.
     fn limits(&self) -> Limits {
         let config = self.topics.config();
-        Limits {
+        let mut known = lock(&self.limits);
+        if let Some((of, limits)) = &*known
+            && Arc::ptr_eq(of, &config)
+        {
+            return *limits;
+        }
+        let limits = Limits {
             session_timeout_min_ms: config.get_i32("group.min.session.timeout.ms"),
             session_timeout_max_ms: config.get_i32("group.max.session.timeout.ms"),
             size_max: usize::try_from(config.get_i32("group.max.size")).unwrap_or(0),
@@ -257,7 +266,9 @@ impl GroupCoordinator {
             offset_metadata_units_max: usize::try_from(config.get_i32("offset.metadata.max.bytes")).unwrap_or(0),
             offsets_retention_ms: config.get_i64("offsets.retention.minutes").saturating_mul(60_000),
             offsets_check_interval_ms: config.get_i64("offsets.retention.check.interval.ms"),
-        }
+        };
+        *known = Some((config, limits));
+        limits
     }
 
     /// Runs something in the surroundings of an operation.

@@ -127,7 +127,7 @@ impl Connection {
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), End>> {
         loop {
             self.dispatch_all()?;
-            self.poll_answers(cx);
+            self.poll_answers(cx)?;
             let all_sent = self.poll_send(cx)?;
             if all_sent && self.answers.is_empty() && (self.input_ended || self.stopping) {
                 return Poll::Ready(Ok(()));
@@ -175,7 +175,7 @@ impl Connection {
             frame.advance(LENGTH_BYTES);
             self.last_active = self.context.broker.clock.instant();
             match api::dispatch(&self.context, frame).map_err(|e| End::BadRequest(e.0))? {
-                Reply::Now(frame) if self.answers.is_empty() => self.output.push(frame),
+                Reply::Now(frame) if self.answers.is_empty() => self.push(frame)?,
                 Reply::Now(frame) => self.answers.push_back(Slot::Ready(frame)),
                 Reply::Later(answer) => self.answers.push_back(Slot::Waiting { answer, holds_back: true }),
                 Reply::Durable(answer) => self.answers.push_back(Slot::Waiting { answer, holds_back: false }),
@@ -190,7 +190,7 @@ impl Connection {
     }
 
     /// Moves answers that are ready to the output, in order.
-    fn poll_answers(&mut self, cx: &mut TaskContext<'_>) {
+    fn poll_answers(&mut self, cx: &mut TaskContext<'_>) -> Result<(), End> {
         while let Some(slot) = self.answers.front_mut() {
             let frame = match slot {
                 Slot::Ready(frame) => std::mem::take(frame),
@@ -199,12 +199,21 @@ impl Connection {
                         self.last_active = self.context.broker.clock.instant();
                         frame
                     }
-                    Poll::Pending => return,
+                    Poll::Pending => return Ok(()),
                 },
             };
             self.answers.pop_front();
-            self.output.push(frame);
+            self.push(frame)?;
         }
+        Ok(())
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<(), End> {
+        if frame.is_impossible() {
+            return Err(End::BadRequest("its answer cannot be encoded".into()));
+        }
+        self.output.push(frame);
+        Ok(())
     }
 
     /// Sends until all is sent or the socket takes no more.
