@@ -113,6 +113,9 @@ pub fn next_offset(mut bytes: &[u8]) -> Option<i64> {
     next
 }
 
+/// Key and value of a record, or of one of its headers.
+pub type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// One record as it lies in its batch.
 struct Raw {
     attributes: u8,
@@ -120,11 +123,11 @@ struct Raw {
     offset_delta: i64,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
-    headers: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)>,
+    headers: Vec<Pair>,
 }
 
 /// Keys and values of all whole batches that can be read, control batches left out.
-pub fn keys_and_values(mut bytes: &[u8]) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+pub fn keys_and_values(mut bytes: &[u8]) -> Vec<Pair> {
     let mut out = Vec::new();
     while bytes.len() >= HEADER_BYTES {
         let total = usize::try_from(i32_at(bytes, 8)).unwrap_or(usize::MAX).saturating_add(12);
