@@ -26,8 +26,8 @@ pub const API: Api =
 /// Partitions of all topics of one request (`ReplicationControlManager.MAX_PARTITIONS_PER_BATCH`).
 pub const PARTITIONS_PER_REQUEST_MAX: i64 = 10_000;
 /// Records that one request may make (`QuorumController.MAX_RECORDS_PER_USER_OP`): one for each topic, partition and
-/// configuration.
-pub const RECORDS_PER_REQUEST_MAX: i64 = 10_000;
+/// configuration. A little more than Kafka's, which leaves no room for a topic of 10,000 partitions.
+pub const RECORDS_PER_REQUEST_MAX: i64 = PARTITIONS_PER_REQUEST_MAX + 100;
 pub const TOO_MANY_RECORDS: &str = "Unable to perform excessively large batch operation.";
 const METADATA_TOPIC: &str = "__cluster_metadata";
 

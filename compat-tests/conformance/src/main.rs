@@ -105,6 +105,7 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
                 walks: number("--walks", 20)?,
                 steps: number("--steps", 100)? as usize,
                 restarts: words.iter().any(|word| word == "--restarts"),
+                groups: false,
             };
             walk::run(plan, ours).map_err(text)
         }

@@ -147,7 +147,7 @@ impl Names {
         Tree::List(items)
     }
 
-    /// Known members first; then by what the members themselves have chosen.
+    /// Known members first; then by what the members themselves have chosen, which begins their ids too.
     fn meeting_order(&self, member: &Tree) -> (usize, String) {
         let id = match member.field("member_id") {
             Some(Tree::Text(id)) => id.as_str(),
@@ -155,7 +155,8 @@ impl Names {
         };
         let known = self.members.iter().position(|(known, _)| known == id).unwrap_or(usize::MAX);
         let chosen = ["group_instance_id", "client_id", "metadata", "member_metadata"];
-        (known, format!("{:?}", chosen.map(|name| member.field(name))))
+        let name = id.get(..id.len().saturating_sub(36)).unwrap_or(id);
+        (known, format!("{name} {:?}", chosen.map(|name| member.field(name))))
     }
 
     fn int(&mut self, name: &str, value: i64) -> Tree {

@@ -1,12 +1,14 @@
 //! Seeded random walks over the same kind of steps, played to both brokers live; of a walk that differs, the smallest part that still does.
 
 pub mod generate;
+pub mod groups;
 pub mod op;
 pub mod perform;
 
 use std::io;
 use std::sync::Mutex;
 
+use crate::apis;
 use crate::compare::{self, Difference};
 use crate::golden;
 use crate::play::Play;
@@ -22,6 +24,8 @@ pub struct Plan {
     pub steps: usize,
     /// Walks restart both brokers now and then; they are played one after the other.
     pub restarts: bool,
+    /// Walks go through groups too: both brokers have them.
+    pub groups: bool,
 }
 
 /// Walks that differ after which the rest is not played.
@@ -39,13 +43,20 @@ struct Pair {
 }
 
 /// Plays all walks of a plan. Whether none differs.
-pub fn run(plan: Plan, ours: Kind) -> io::Result<bool> {
+pub fn run(mut plan: Plan, ours: Kind) -> io::Result<bool> {
     let (kafka, ours) = std::thread::scope(|scope| {
         let kafka = scope.spawn(|| Server::start(Kind::Kafka, Profile::Plain));
         let ours = Server::start(ours, Profile::Plain);
         (kafka.join().expect("starting a broker does not panic"), ours)
     });
-    let pair = Pair { kafka: Mutex::new(kafka?), ours: Mutex::new(ours?), restarts: plan.restarts };
+    let (kafka, ours) = (kafka?, ours?);
+    let (theirs, mine) = (kafka.advertised()?, ours.advertised()?);
+    let missing = groups::NEEDS.iter().find(|key| !theirs.contains(&(**key as i16)) || !mine.contains(&(**key as i16)));
+    plan.groups = missing.is_none();
+    if let Some(key) = missing {
+        println!("walks without groups: {} is not advertised", apis::name_of(*key as i16));
+    }
+    let pair = Pair { kafka: Mutex::new(kafka), ours: Mutex::new(ours), restarts: plan.restarts };
     let next = Mutex::new(0..plan.walks);
     let differing = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -102,7 +113,7 @@ impl Found {
 }
 
 fn differs(pair: &Pair, plan: Plan, walk: u64) -> Option<Found> {
-    let ops = generate::walk(plan.seed, walk, plan.steps, plan.restarts);
+    let ops = generate::walk(plan, walk);
     let mut plays = 0;
     let mut differences = |ops: &[Op]| {
         plays += 1;
@@ -172,6 +183,7 @@ impl Pair {
                 let done = match op {
                     Op::Restart => {
                         play.disconnect();
+                        walker.disconnected();
                         server.restart().map_err(|e| crate::play::Stop(e.to_string()))
                     }
                     op => walker.perform(&mut play, op),

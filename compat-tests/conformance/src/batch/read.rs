@@ -3,9 +3,6 @@
 use super::codec::{self, Codec};
 use crate::tree::Tree;
 
-/// A key and a value, each null where there is none.
-pub type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
-
 const HEADER_BYTES: usize = 61;
 /// Of a longer list the ends are kept: goldens stay readable.
 const RECORDS_SHOWN_MAX: usize = 8;
@@ -116,7 +113,8 @@ pub fn next_offset(mut bytes: &[u8]) -> Option<i64> {
     next
 }
 
-pub type KeyAndValue = (Option<Vec<u8>>, Option<Vec<u8>>);
+/// Key and value of a record, or of one of its headers.
+pub type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// One record as it lies in its batch.
 struct Raw {
@@ -125,11 +123,11 @@ struct Raw {
     offset_delta: i64,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
-    headers: Vec<KeyAndValue>,
+    headers: Vec<Pair>,
 }
 
 /// Keys and values of all whole batches that can be read, control batches left out.
-pub fn keys_and_values(mut bytes: &[u8]) -> Vec<KeyAndValue> {
+pub fn keys_and_values(mut bytes: &[u8]) -> Vec<Pair> {
     let mut out = Vec::new();
     while bytes.len() >= HEADER_BYTES {
         let total = usize::try_from(i32_at(bytes, 8)).unwrap_or(usize::MAX).saturating_add(12);

@@ -24,12 +24,21 @@ pub struct Parked<R> {
     version: i16,
     correlation_id: i32,
     early: Option<Heard>,
+    /// Whether it waited as long as it had to.
+    waited: bool,
     request: PhantomData<R>,
 }
 
 impl<R> Parked<R> {
     pub(super) fn sent(connection: &str, version: i16, correlation_id: i32) -> Parked<R> {
-        Parked { connection: connection.into(), version, correlation_id, early: None, request: PhantomData }
+        Parked {
+            connection: connection.into(),
+            version,
+            correlation_id,
+            early: None,
+            waited: true,
+            request: PhantomData,
+        }
     }
 
     pub(super) fn connection(&self) -> &str {
@@ -51,7 +60,7 @@ impl Play {
             Heard::Silence => None,
             heard => Some(heard),
         };
-        Ok(Parked { early, ..Parked::sent(connection, version, correlation_id) })
+        Ok(Parked { waited: early.is_none(), early, ..Parked::sent(connection, version, correlation_id) })
     }
 
     /// The answer to a parked request, due now that something has ended the wait.
@@ -59,7 +68,7 @@ impl Play {
     where
         R::Response: Debug,
     {
-        let was_parked = parked.early.is_none();
+        let was_parked = parked.waited;
         let heard = parked.early.unwrap_or_else(|| self.hear(&parked.connection, WAKE_LIMIT));
         let answer = self.record::<R>(&parked.connection, label, parked.version, parked.correlation_id, heard);
         let step = self.steps.last_mut().expect("the step just recorded");
@@ -67,6 +76,16 @@ impl Play {
             fields.insert(0, ("was_parked".into(), Tree::Bool(was_parked)));
         }
         Ok(answer)
+    }
+
+    /// Whether a parked request has been answered by now, so that [`Play::wakes`] need not wait.
+    pub fn answered<R: Request>(&mut self, parked: &mut Parked<R>) -> bool {
+        if parked.early.is_none()
+            && let heard @ (Heard::Frame(_) | Heard::Closed) = self.hear(&parked.connection, Duration::from_millis(1))
+        {
+            parked.early = Some(heard);
+        }
+        parked.early.is_some()
     }
 
     /// Sees that a parked request still waits, after something that must not end it.
@@ -77,6 +96,7 @@ impl Play {
                 Heard::Silence => None,
                 heard => Some(heard),
             };
+            parked.waited = parked.early.is_none();
         }
         let outcome = if parked.early.is_none() { "still parked" } else { "answered" };
         let connection = parked.connection.clone();

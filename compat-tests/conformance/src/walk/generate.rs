@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::op::{At, FAULTS, Op, TOPICS};
+use super::Plan;
+use super::op::{At, FAULTS, GROUPS, GroupOp, MEMBERS, Op, TOPICS};
 use crate::batch::Codec;
 use crate::scenarios::requests::{APPEND, DELETE, SET, SUBTRACT};
 
@@ -55,7 +56,9 @@ struct Model {
     sequences: BTreeMap<(i64, u8, i32), (i16, i32)>,
 }
 
-pub fn walk(seed: u64, walk: u64, steps: usize, restarts: bool) -> Vec<Op> {
+/// One walk of a plan.
+pub fn walk(plan: Plan, walk: u64) -> Vec<Op> {
+    let Plan { seed, steps, restarts, groups, .. } = plan;
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ walk.wrapping_mul(0xd1b5_4a32_d192_ed03) | 1);
     for _ in 0..8 {
         random.next();
@@ -66,6 +69,9 @@ pub fn walk(seed: u64, walk: u64, steps: usize, restarts: bool) -> Vec<Op> {
         let topic = random.between(0, i64::from(TOPICS) - 1) as u8;
         if restarts && random.one_in(60) {
             ops.push(Op::Restart);
+        } else if groups && random.one_in(2) {
+            let group = random.between(0, i64::from(GROUPS) - 1) as u8;
+            ops.push(Op::Group { group, op: group_step(&mut random) });
         } else if !model.topics.contains_key(&topic) && !random.one_in(6) {
             ops.push(create(&mut random, &mut model, topic));
         } else {
@@ -161,6 +167,48 @@ fn step(random: &mut Random, model: &mut Model, topic: u8) -> Op {
         94..=96 => Op::DescribeProducers { topic, partition },
         97 => Op::DescribeLogDirs,
         _ => Op::EpochEnd { topic, partition, epoch: random.between(-1, 2) as i32 },
+    }
+}
+
+/// No two orders of the same protocols: of a draw Kafka makes what its hash tables say.
+const PROTOCOLS: [&[(&str, &str)]; 5] = [
+    &[("range", "a")],
+    &[("range", "b")],
+    &[("range", "a"), ("sticky", "b")],
+    &[("range", "a"), ("sticky", "b")],
+    &[("sticky", "c")],
+];
+
+fn group_step(random: &mut Random) -> GroupOp {
+    let member = random.between(0, i64::from(MEMBERS) - 1) as u8;
+    let skip = if random.one_in(12) { random.of(&[-1, 1, -100]) } else { 0 };
+    let (topic, partition) = (random.between(0, i64::from(TOPICS) - 1) as u8, random.between(0, 2) as i32);
+    match random.between(0, 99) {
+        0..=34 => GroupOp::Join {
+            member,
+            fresh: random.one_in(10),
+            protocols: random.of(&PROTOCOLS),
+            version: random.between(if member == MEMBERS - 1 { 5 } else { 0 }, 9) as i16,
+        },
+        35..=54 => GroupOp::Sync { member, skip, version: random.between(0, 5) as i16 },
+        55..=64 => GroupOp::Heartbeat { member, skip, version: random.between(0, 4) as i16 },
+        65..=71 => GroupOp::Leave { member, version: random.between(0, 5) as i16 },
+        72..=80 => GroupOp::Commit {
+            member: (!random.one_in(4)).then_some(member),
+            skip,
+            topic,
+            partition,
+            offset: random.between(0, 100),
+            version: random.between(2, 9) as i16,
+        },
+        81..=87 => GroupOp::FetchOffsets {
+            topic: random.one_in(2).then_some((topic, partition)),
+            version: random.between(2, 9) as i16,
+        },
+        88 => GroupOp::DeleteOffset { topic, partition },
+        89..=94 => GroupOp::Describe { version: random.between(0, 6) as i16 },
+        95..=96 => GroupOp::List { version: random.between(0, 5) as i16 },
+        _ => GroupOp::Delete { version: random.between(0, 2) as i16 },
     }
 }
 

@@ -105,7 +105,68 @@ pub enum Op {
         partition: i32,
         epoch: i32,
     },
+    Group {
+        group: u8,
+        op: GroupOp,
+    },
     Restart,
+}
+
+/// Groups of a walk.
+pub const GROUPS: u8 = 2;
+/// Members of each; the last of them is static.
+pub const MEMBERS: u8 = 3;
+
+/// What happens to a group. `skip` moves the generation that a member knows.
+#[derive(Clone, Debug)]
+pub enum GroupOp {
+    /// Joins, by the id it has been given unless it is `fresh`: a new process.
+    Join {
+        member: u8,
+        fresh: bool,
+        protocols: &'static [(&'static str, &'static str)],
+        version: i16,
+    },
+    Sync {
+        member: u8,
+        skip: i32,
+        version: i16,
+    },
+    Heartbeat {
+        member: u8,
+        skip: i32,
+        version: i16,
+    },
+    Leave {
+        member: u8,
+        version: i16,
+    },
+    /// Commits as a member, or as a simple consumer.
+    Commit {
+        member: Option<u8>,
+        skip: i32,
+        topic: u8,
+        partition: i32,
+        offset: i64,
+        version: i16,
+    },
+    FetchOffsets {
+        topic: Option<(u8, i32)>,
+        version: i16,
+    },
+    DeleteOffset {
+        topic: u8,
+        partition: i32,
+    },
+    Describe {
+        version: i16,
+    },
+    List {
+        version: i16,
+    },
+    Delete {
+        version: i16,
+    },
 }
 
 /// A time to look up.

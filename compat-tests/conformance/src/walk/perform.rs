@@ -10,6 +10,7 @@ use kafka_protocol::messages::{
 };
 use uuid::Uuid;
 
+use super::groups::Groups;
 use super::op::{At, Fault, Op, TOPICS};
 use crate::batch::{Batch, batch, keyed, sized, value};
 use crate::play::{Done, Play, Topic, topic_name};
@@ -30,6 +31,7 @@ pub struct Walker {
     emptied: BTreeSet<u8>,
     /// A topic may have had batches compressed by the broker: no two compressors make the same of them.
     compressed: bool,
+    groups: Groups,
 }
 
 /// End the label of a step that may show what is left in such a file, or its size.
@@ -52,6 +54,11 @@ impl Walker {
         Topic { name: play.name(&format!("t{topic}")), id }
     }
 
+    /// The broker is stopped: requests that wait there are lost.
+    pub fn disconnected(&mut self) {
+        self.groups.disconnected();
+    }
+
     pub fn perform(&mut self, play: &mut Play, op: &Op) -> Done {
         match *op {
             Op::Create { topic, partitions, config, version, validate_only } => {
@@ -62,7 +69,12 @@ impl Walker {
                 if play.ask("delete", version, delete(version, &[&topic]))?.responses[0].error_code == 0 {
                     play.gone(&topic)?;
                     files_gone(play, &topic)?;
+                    self.groups.forget(play, &topic)?;
                 }
+            }
+            Op::Group { group, ref op } => {
+                let topics: Vec<Topic> = (0..TOPICS).map(|t| self.topic(play, t)).collect();
+                self.groups.perform(play, group, op, &topics)?;
             }
             Op::Grow { topic, count, version } => {
                 let topic = self.topic(play, topic);
@@ -270,6 +282,7 @@ impl Walker {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         // A broker that is gone has nothing to clean.
         let _ = play.quiet(5, delete(5, &names));
+        self.groups.clean_up(play);
     }
 }
 
