@@ -183,6 +183,7 @@ impl TopicManager {
         let id = TopicId(uuid::Uuid::from_u128(*id));
         for partition in 0..(*partitions).min(DIRECTORIES_AT_ONCE) {
             let dir = self.env.data_dir.join(format!("{name}-{partition}"));
+            self.env.upkeep.discard_leftover(&self.env.data_dir, name, partition as i32, id);
             if let Err(error) = log::create_dir(&dir, id) {
                 for made in 0..=partition {
                     let _ = std::fs::remove_dir_all(self.env.data_dir.join(format!("{name}-{made}")));

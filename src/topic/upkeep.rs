@@ -59,6 +59,15 @@ impl Upkeep {
         self.stopping.load(Ordering::Relaxed)
     }
 
+    /// Sets aside a directory that stands where one of the new topic `id` is to be made: it was made for a topic whose
+    /// creation a crash cut off, and that never was.
+    pub fn discard_leftover(&self, data_dir: &Path, topic: &str, partition: i32, id: TopicId) {
+        let found = log::read_topic_id(&data_dir.join(format!("{topic}-{partition}")));
+        if let Some(other) = found.filter(|found| *found != id) {
+            self.discard_directory(data_dir, topic, partition, other);
+        }
+    }
+
     /// Renames the directory of a deleted partition, so that its name is free at once, and has it purged. Leaves a
     /// directory alone that belongs to another topic id.
     pub fn discard_directory(&self, data_dir: &Path, topic: &str, partition: i32, id: TopicId) {
@@ -125,6 +134,7 @@ fn make_directories(manager: &TopicManager, topic: &Arc<Topic>) {
         if manager.topic_by_id(topic.id).is_none() || manager.env.upkeep.is_stopping() {
             return;
         }
+        manager.env.upkeep.discard_leftover(&manager.env.data_dir, &topic.name, partition.index, topic.id);
         if let Err(error) = log::create_dir(&manager.env.data_dir.join(partition.dir_name()), topic.id) {
             // The first use of the partition tries again.
             tracing::warn!(partition = %partition.dir_name(), %error, "could not make the directory of a new partition");

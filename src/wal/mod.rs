@@ -252,6 +252,10 @@ impl Wal {
         if !shared.low_space.load(Ordering::Relaxed) {
             return true;
         }
+        if shared.lock().preparing {
+            // Somebody is making room right now; whether that works shows soon.
+            return true;
+        }
         self.prepare_spare();
         !shared.low_space.load(Ordering::Relaxed)
     }
