@@ -16,6 +16,7 @@ use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponsePartitio
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::*;
 
+use crate::calls::code::UNKNOWN_TOPIC_OR_PARTITION;
 use crate::calls::{text, topic_name};
 use crate::wire::Client;
 
@@ -243,9 +244,15 @@ impl Member {
             .with_member_id(text(&self.id))
             .with_group_instance_id(self.instance.as_deref().map(text))
             .with_topics(vec![topic]);
-        let answer = client.call(COMMIT_VERSION, &request)?;
-        let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
-        partition.map(|partition| partition.error_code).ok_or_else(|| unexpected("OffsetCommit without a partition", 0))
+        loop {
+            let answer = client.call(COMMIT_VERSION, &request)?;
+            let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
+            let error = partition.map(|partition| partition.error_code);
+            // Apache Kafka answers CreateTopics before its coordinator knows of it; Ottla may not.
+            if error != Some(UNKNOWN_TOPIC_OR_PARTITION) || !crate::broker::is_stand_in() {
+                return error.ok_or_else(|| unexpected("OffsetCommit without a partition", 0));
+            }
+        }
     }
 }
 

@@ -222,3 +222,61 @@ impl Crowd {
         self.live.push(Worker::start(&name, Some(&instance), &self.settings, &self.auditor));
     }
 }
+
+/// The auditor itself must see what it watches for.
+mod the_auditor {
+    use super::Auditor;
+
+    fn complains(deed: impl FnOnce(&Auditor)) -> bool {
+        let auditor = Auditor::new(2);
+        auditor.assigned("a", 1, &[0, 1]);
+        auditor.processed("a", 0, 0);
+        auditor.processed("a", 0, 1);
+        deed(&auditor);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| auditor.close())).is_err()
+    }
+
+    #[test]
+    fn takes_an_orderly_handover_and_a_crash() {
+        assert!(!complains(|auditor| {
+            auditor.committed(0, 2);
+            auditor.revoked("a", &[0], true);
+            auditor.assigned("b", 2, &[0]);
+            auditor.processed("b", 0, 2);
+            auditor.crashed("b");
+            auditor.assigned("a", 3, &[0]);
+            auditor.processed("a", 0, 2);
+        }));
+    }
+
+    #[test]
+    fn sees_two_owners() {
+        assert!(complains(|auditor| auditor.assigned("b", 1, &[0])));
+        assert!(complains(|auditor| auditor.assigned("b", 2, &[0])));
+        assert!(!complains(|auditor| {
+            auditor.assigned("b", 2, &[0]);
+            auditor.lost("a", &[0]);
+        }));
+    }
+
+    #[test]
+    fn sees_what_is_skipped_and_what_comes_twice() {
+        assert!(complains(|auditor| auditor.processed("a", 0, 3)));
+        assert!(complains(|auditor| auditor.processed("a", 0, 1)));
+        let handed_over = |auditor: &Auditor, offset| {
+            auditor.committed(0, 2);
+            auditor.revoked("a", &[0], true);
+            auditor.assigned("b", 2, &[0]);
+            auditor.processed("b", 0, offset);
+        };
+        assert!(complains(|auditor| handed_over(auditor, 1)));
+        assert!(complains(|auditor| handed_over(auditor, 3)));
+        // After a crash, too, nothing comes back that was committed.
+        assert!(complains(|auditor| {
+            auditor.committed(0, 1);
+            auditor.crashed("a");
+            auditor.assigned("b", 2, &[0]);
+            auditor.processed("b", 0, 0);
+        }));
+    }
+}
