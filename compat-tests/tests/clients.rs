@@ -90,12 +90,14 @@ fn go_program(name: &str) -> Command {
 }
 
 #[test]
+#[ignore = "fetches client libraries: cargo test -p compat-tests --test clients -- --ignored"]
 fn franz_go() {
     needs!(has_program("go", "version"), "go is not installed");
     share_commit_and_resume(go_program("franz"));
 }
 
 #[test]
+#[ignore = "fetches client libraries: cargo test -p compat-tests --test clients -- --ignored"]
 fn sarama() {
     needs!(has_program("go", "version"), "go is not installed");
     share_commit_and_resume(go_program("sarama"));
@@ -125,24 +127,28 @@ fn has_python() -> bool {
 }
 
 #[test]
+#[ignore = "fetches client libraries: cargo test -p compat-tests --test clients -- --ignored"]
 fn kafka_python() {
     needs!(has_python(), "python3 with venv is not installed");
     share_commit_and_resume(python_program("with_kafka_python.py"));
 }
 
 #[test]
+#[ignore = "fetches client libraries: cargo test -p compat-tests --test clients -- --ignored"]
 fn aiokafka() {
     needs!(has_python(), "python3 with venv is not installed");
     share_commit_and_resume(python_program("with_aiokafka.py"));
 }
 
 #[test]
+#[ignore = "fetches client libraries: cargo test -p compat-tests --test clients -- --ignored"]
 fn confluent_kafka() {
     needs!(has_python(), "python3 with venv is not installed");
     share_commit_and_resume(python_program("with_confluent_kafka.py"));
 }
 
 #[test]
+#[ignore = "fetches client libraries: cargo test -p compat-tests --test clients -- --ignored"]
 fn kafkajs() {
     needs!(has_program("node", "--version"), "node is not installed");
     needs!(has_program("npm", "--version"), "npm is not installed");
