@@ -72,7 +72,7 @@ static PROTOCOL: Struct = plain(&[field("name", Kind::Text), field("metadata", K
 static CLASSIC_MEMBER: Struct =
     plain(&[field("session_timeout_ms", Kind::I32), field("supported_protocols", Kind::Structs(&PROTOCOL))]);
 
-static TYPES: [Type; 8] = [
+static TYPES: [Type; 9] = [
     Type {
         key: 1,
         name: "OffsetCommit",
@@ -111,6 +111,8 @@ static TYPES: [Type; 8] = [
         value: Struct { fields: &[field("epoch", Kind::I32)], tagged: &[(0, field("metadata_hash", Kind::Chance))] },
         flexible: 0,
     },
+    // Deprecated: 4.2 writes tombstones of it only.
+    Type { key: 4, name: "ConsumerGroupPartitionMetadata", key_fields: &[], value: plain(&[]), flexible: 0 },
     Type {
         key: 5,
         name: "ConsumerGroupMemberMetadata",
@@ -161,7 +163,11 @@ static TYPES: [Type; 8] = [
         key: 16,
         name: "ConsumerGroupRegularExpression",
         key_fields: &[field("regex", Kind::Text)],
-        value: plain(&[field("topics", Kind::Texts), field("version", Kind::Chance), field("timestamp", Kind::I64)]),
+        value: plain(&[
+            field("topics", Kind::Texts),
+            field("image_version", Kind::Chance),
+            field("timestamp", Kind::I64),
+        ]),
         flexible: 0,
     },
 ];
@@ -173,7 +179,9 @@ pub fn record(group: &str, key: &[u8], value: Option<&[u8]>) -> Option<Tree> {
     let Some(known) = TYPES.iter().find(|t| t.key == key_type || (t.key, key_type) == (1, 0)) else {
         // Every key begins with its group.
         let of_group = matches!(reader.value(Kind::Text)?, Tree::Text(name) if name == group);
-        return of_group.then(|| Tree::Fields(vec![("type".into(), Tree::Int(key_type.into()))]));
+        let value = value.map_or(Tree::Null, |bytes| Tree::Text(hex(bytes)));
+        return of_group
+            .then(|| Tree::Fields(vec![("type".into(), Tree::Int(key_type.into())), ("value".into(), value)]));
     };
     if !matches!(reader.value(Kind::Text)?, Tree::Text(name) if name == group) {
         return None;
