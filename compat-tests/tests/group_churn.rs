@@ -239,7 +239,7 @@ mod the_auditor {
     #[test]
     fn takes_an_orderly_handover_and_a_crash() {
         assert!(!complains(|auditor| {
-            auditor.committed(0, 2);
+            auditor.committed("a", 0, 2);
             auditor.revoked("a", &[0], true);
             auditor.assigned("b", 2, &[0]);
             auditor.processed("b", 0, 2);
@@ -264,7 +264,7 @@ mod the_auditor {
         assert!(complains(|auditor| auditor.processed("a", 0, 3)));
         assert!(complains(|auditor| auditor.processed("a", 0, 1)));
         let handed_over = |auditor: &Auditor, offset| {
-            auditor.committed(0, 2);
+            auditor.committed("a", 0, 2);
             auditor.revoked("a", &[0], true);
             auditor.assigned("b", 2, &[0]);
             auditor.processed("b", 0, offset);
@@ -273,7 +273,7 @@ mod the_auditor {
         assert!(complains(|auditor| handed_over(auditor, 3)));
         // After a crash, too, nothing comes back that was committed.
         assert!(complains(|auditor| {
-            auditor.committed(0, 1);
+            auditor.committed("a", 0, 1);
             auditor.crashed("a");
             auditor.assigned("b", 2, &[0]);
             auditor.processed("b", 0, 0);

@@ -3,8 +3,11 @@
 
 #![allow(dead_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
+use std::time::Instant;
+
+const HISTORY_MAX: usize = 20;
 
 /// Books of one group reading one topic.
 pub struct Auditor {
@@ -12,6 +15,7 @@ pub struct Auditor {
 }
 
 struct State {
+    start: Instant,
     partitions: Vec<Partition>,
     /// Who owned what in each generation, as told to the consumers themselves.
     generations: HashMap<(i32, i32), String>,
@@ -32,6 +36,17 @@ struct Partition {
     committed: i64,
     /// Whether the last owner gave it up in order, with everything it had processed committed.
     in_order: bool,
+    /// What happened to it last, for whoever must explain a violation.
+    history: VecDeque<String>,
+}
+
+impl Partition {
+    fn note(&mut self, since: Instant, event: String) {
+        if self.history.len() == HISTORY_MAX {
+            self.history.pop_front();
+        }
+        self.history.push_back(format!("{:?} {event}", since.elapsed()));
+    }
 }
 
 /// A partition given to somebody while another believed to own it: right only if that one had lost it without knowing.
@@ -52,8 +67,10 @@ pub struct Totals {
 
 impl Auditor {
     pub fn new(partitions: i32) -> Auditor {
-        let partition = Partition { owner: None, position: None, next: 0, committed: 0, in_order: true };
+        let history = VecDeque::new();
+        let partition = Partition { owner: None, position: None, next: 0, committed: 0, in_order: true, history };
         let state = State {
+            start: Instant::now(),
             partitions: vec![partition; partitions as usize],
             generations: HashMap::new(),
             rebalances: HashMap::new(),
@@ -76,6 +93,7 @@ impl Auditor {
         *state.rebalances.entry(member.to_owned()).or_default() += 1;
         for number in added {
             let partition = &mut state.partitions[*number as usize];
+            partition.note(state.start, format!("assigned to {member} in generation {generation}"));
             if let Some(old) = partition.owner.replace(member.to_owned()).filter(|old| old != member) {
                 let text = format!("{number} went to {member} in generation {generation} while {old} had it");
                 state.overlaps.push(Overlap { partition: *number, old, text });
@@ -95,8 +113,12 @@ impl Auditor {
     /// Given up in order. `committed` says whether everything processed was committed before.
     pub fn revoked(&self, member: &str, revoked: &[i32], committed: bool) {
         let mut state = self.state();
+        let state = &mut *state;
         for number in revoked {
             let partition = &mut state.partitions[*number as usize];
+            let (position, next) = (partition.position, partition.next);
+            let how = if committed { "committed" } else { "uncommitted" };
+            partition.note(state.start, format!("given up by {member}, {how}, at {position:?}, next {next}"));
             if partition.owner.as_deref() == Some(member) {
                 // Whoever saw no record leaves it as it was.
                 if partition.position.is_some() {
@@ -124,7 +146,10 @@ impl Auditor {
         let mut state = self.state();
         let state = &mut *state;
         let partition = &mut state.partitions[number as usize];
-        let mut complain = |what: &str| state.violations.push(format!("{member} got {offset} of {number}: {what}"));
+        let history = partition.history.clone();
+        let mut complain = |what: &str| {
+            state.violations.push(format!("{member} got {offset} of {number}: {what}; before: {history:#?}"));
+        };
         if partition.owner.as_deref() != Some(member) {
             // Its heir has taken over: `overlaps` knows.
             if !state.overlaps.iter().any(|overlap| overlap.partition == number && overlap.old == member) {
@@ -161,8 +186,20 @@ impl Auditor {
         partitions.iter().filter_map(position).collect()
     }
 
-    pub fn committed(&self, number: i32, offset: i64) {
-        self.state().partitions[number as usize].committed = offset;
+    pub fn committed(&self, member: &str, number: i32, offset: i64) {
+        let mut state = self.state();
+        let start = state.start;
+        let partition = &mut state.partitions[number as usize];
+        if partition.committed != offset {
+            partition.note(start, format!("{member} committed {offset}"));
+        }
+        partition.committed = offset;
+    }
+
+    /// The member has left, and whatever it was still given on its way out is nobody's.
+    pub fn left(&self, member: &str) {
+        let owned = self.owned_by(member);
+        self.lost(member, &owned);
     }
 
     pub fn refused_commit(&self) {

@@ -114,6 +114,9 @@ fn run(consumer: BaseConsumer<Books>, topic: &str, order: &AtomicU8) {
     if order.load(Ordering::SeqCst) == CRASH {
         books.auditor.crashed(&books.identity);
         crash(consumer);
+    } else {
+        drop(consumer);
+        books.auditor.left(&books.identity);
     }
 }
 
@@ -145,7 +148,7 @@ impl Books {
         }
         match consumer.commit(&list, CommitMode::Sync) {
             Ok(()) => {
-                next.iter().for_each(|(partition, offset)| self.auditor.committed(*partition, *offset));
+                next.iter().for_each(|(partition, offset)| self.auditor.committed(&self.identity, *partition, *offset));
                 true
             }
             Err(_) => {
