@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use compat_tests::Random;
@@ -87,13 +87,19 @@ fn a_stable_group_survives(broker: &mut Broker, members: &mut [Life]) {
     let mut connections: Vec<_> = members.iter().map(|_| broker.client()).collect();
     // Members that the last life left behind and nobody speaks for hold the group up until their sessions end: none.
     let settled = AtomicBool::new(false);
+    // The generation in which each member's heartbeat was accepted. The group may come back stable while a member, whose
+    // last answer the kill took, is about to join again: only when all are confirmed in one generation is it at rest.
+    let confirmed: Vec<_> = members.iter().map(|_| AtomicI32::new(-1)).collect();
     std::thread::scope(|scope| {
-        for (life, client) in members.iter_mut().zip(&mut connections) {
+        for ((life, client), confirmed) in members.iter_mut().zip(&mut connections).zip(&confirmed) {
             let settled = &settled;
             scope.spawn(move || {
                 while !settled.load(Ordering::SeqCst) {
                     if life.member.generation < 0 || life.member.heartbeat(client).expect("answered") != 0 {
+                        confirmed.store(-1, Ordering::SeqCst);
                         life.enter(client).expect("answered");
+                    } else {
+                        confirmed.store(life.member.generation, Ordering::SeqCst);
                     }
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -102,6 +108,10 @@ fn a_stable_group_survives(broker: &mut Broker, members: &mut [Life]) {
         let _done = compat_tests::SetOnDrop(&settled);
         let mut client = broker.client();
         compat_tests::wait_until("all partitions have owners", Duration::from_secs(30), || {
+            let generations: Vec<_> = confirmed.iter().map(|generation| generation.load(Ordering::SeqCst)).collect();
+            if generations.iter().any(|generation| *generation < 0 || *generation != generations[0]) {
+                return false;
+            }
             let group = client.describe_group(GROUP).expect("answered");
             let mut owned: Vec<_> = group
                 .members
