@@ -1,11 +1,13 @@
 //! What the four configuration APIs share: resources, their current values, and the records of a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use kafka_protocol::protocol::StrBytes;
 
 use super::create_topics::{Refusal, refusal};
-use super::errors::Error;
+use super::errors::{self, Error};
 use crate::broker::BrokerState;
-use crate::config::alter::{AlterError, AlterTarget, ErrorName};
+use crate::config::alter::{self, AlterError, AlterOp, AlterTarget, Alteration, ErrorName};
 use crate::topic::{MetadataRecord, TopicManager, Touch, collision_key, validate_name};
 
 /// Resource types on the wire (`ConfigResource.Type`).
@@ -93,7 +95,86 @@ fn check_broker_id(name: &str, node_id: i32) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub fn of_alter(error: AlterError) -> Refusal {
+/// What is asked for one resource.
+pub enum Change {
+    /// AlterConfigs: these and no others.
+    Replace(Vec<(String, Option<String>)>),
+    /// IncrementalAlterConfigs: (operation, key, value).
+    Incremental(Vec<(i8, String, Option<String>)>),
+}
+
+/// The change of a resource as it is answered.
+pub struct Altered {
+    pub resource: Resource,
+    pub error_code: i16,
+    pub error_message: Option<StrBytes>,
+}
+
+/// Changes each resource by itself, in order. One that is named twice is refused both times.
+pub async fn alter_each(broker: &BrokerState, asked: Vec<(Resource, Change)>, validate_only: bool) -> Vec<Altered> {
+    let mut times: HashMap<Resource, usize> = HashMap::new();
+    for (resource, _) in &asked {
+        *times.entry(resource.clone()).or_default() += 1;
+    }
+    let mut answers = Vec::with_capacity(asked.len());
+    for (resource, change) in asked {
+        let result = match times[&resource] {
+            1 => alter_one(broker, resource.clone(), change, validate_only).await,
+            _ => Err(refusal(Error::InvalidRequest, "Each resource must appear at most once.")),
+        };
+        let (error_code, message) = result.err().map_or((0, None), |(error, message)| (error.code(), message));
+        answers.push(Altered { resource, error_code, error_message: message.map(StrBytes::from_string) });
+    }
+    answers
+}
+
+/// What is wrong with the request itself is said also where there is no such resource.
+async fn alter_one(
+    broker: &BrokerState,
+    resource: Resource,
+    change: Change,
+    validate_only: bool,
+) -> Result<(), Refusal> {
+    let target = resource.target(broker)?;
+    alter::check_name(target, &resource.name).map_err(of_alter)?;
+    let change = change.checked().map_err(of_alter)?;
+    broker
+        .topics
+        .change(vec![resource.touch()], move |manager| {
+            let current = resource.current(manager);
+            let before = current.as_ref().ok().cloned().unwrap_or_default();
+            let planned = match &change {
+                Checked::Replace(entries) => alter::replace_all(&manager.config(), target, &before, entries),
+                Checked::Incremental(steps) => alter::apply_incremental(&manager.config(), target, &before, steps),
+            };
+            match planned.map_err(of_alter).and_then(|configs| current.map(|_| configs)) {
+                Ok(configs) if !validate_only => (Vec::from_iter(resource.record(manager, configs)), Ok(())),
+                Ok(_) => (Vec::new(), Ok(())),
+                Err(refusal) => (Vec::new(), Err(refusal)),
+            }
+        })
+        .await
+        .unwrap_or_else(|e| Err((errors::of_change(&e), Some(e.to_string()))))
+}
+
+enum Checked {
+    Replace(Vec<(String, Option<String>)>),
+    Incremental(Vec<Alteration>),
+}
+
+impl Change {
+    fn checked(self) -> Result<Checked, AlterError> {
+        match self {
+            Change::Replace(entries) => Ok(Checked::Replace(entries)),
+            Change::Incremental(steps) => {
+                let step = |(op, key, value)| Ok(Alteration { op: AlterOp::from_code(op)?, key, value });
+                steps.into_iter().map(step).collect::<Result<_, _>>().map(Checked::Incremental)
+            }
+        }
+    }
+}
+
+fn of_alter(error: AlterError) -> Refusal {
     let code = match error.error {
         ErrorName::InvalidConfig => Error::InvalidConfig,
         ErrorName::InvalidRequest => Error::InvalidRequest,

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::codec::{Reader, Writer};
+use super::codec::{Malformed, Reader, Writer};
 use super::consumer::Change;
 use crate::base::TopicId;
 use crate::record::build::NewRecord;
@@ -16,6 +16,8 @@ const OFFSET_COMMIT_VERSION: i16 = 4;
 /// The one version that carries a time to expire at.
 const OFFSET_COMMIT_EXPIRING_VERSION: i16 = 1;
 const CLASSIC_GROUP_VERSION: i16 = 3;
+
+pub(super) const LATER_RELEASE: Malformed = Malformed("a version of a later release");
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupRecord {
@@ -90,31 +92,25 @@ impl GroupRecord {
         NewRecord { key: Some(key.0.into()), value: value.map(Bytes::from), headers: Vec::new(), timestamp }
     }
 
-    /// `None` for records of a type or version that is not known here: they are left alone.
-    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Option<GroupRecord> {
+    /// `None` for records of a type that is not known here: they are left alone.
+    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<GroupRecord>, Malformed> {
         let mut reader = Reader(key);
-        match reader.i16()? {
-            KEY_OFFSET_COMMIT_OLD | KEY_OFFSET_COMMIT => Some(GroupRecord::Offset {
+        Ok(Some(match reader.i16()? {
+            KEY_OFFSET_COMMIT_OLD | KEY_OFFSET_COMMIT => GroupRecord::Offset {
                 group: reader.string()?,
                 topic: reader.string()?,
                 partition: reader.i32()?,
-                value: match value {
-                    Some(value) => Some(decode_offset(value)?),
-                    None => None,
-                },
-            }),
-            KEY_CLASSIC_GROUP => Some(GroupRecord::ClassicGroup {
+                value: value.map(decode_offset).transpose()?,
+            },
+            KEY_CLASSIC_GROUP => GroupRecord::ClassicGroup {
                 group: reader.string()?,
-                value: match value {
-                    Some(value) => Some(decode_classic_group(value)?),
-                    None => None,
-                },
-            }),
-            _ => {
-                let (group, change) = Change::decode(key, value).ok()??;
-                Some(GroupRecord::Consumer { group, change })
-            }
-        }
+                value: value.map(decode_classic_group).transpose()?,
+            },
+            _ => match Change::decode(key, value)? {
+                Some((group, change)) => GroupRecord::Consumer { group, change },
+                None => return Ok(None),
+            },
+        }))
     }
 }
 
@@ -127,20 +123,18 @@ fn encode_offset(value: &OffsetValue) -> Vec<u8> {
     }
     out.i16(OFFSET_COMMIT_VERSION).i64(value.offset).i32(value.leader_epoch).compact_string(&value.metadata);
     out.i64(value.commit_timestamp);
-    if value.topic_id.is_zero() {
-        out.varint(0);
-    } else {
-        out.varint(1).varint(0).varint(16);
-        out.0.extend_from_slice(value.topic_id.0.as_bytes());
-    }
+    match value.topic_id.is_zero() {
+        true => out.no_tags(),
+        false => out.one_tag(value.topic_id.0.as_bytes()),
+    };
     out.0
 }
 
-fn decode_offset(bytes: &[u8]) -> Option<OffsetValue> {
+fn decode_offset(bytes: &[u8]) -> Result<OffsetValue, Malformed> {
     let mut reader = Reader(bytes);
     let version = reader.i16()?;
     if !(0..=OFFSET_COMMIT_VERSION).contains(&version) {
-        return None;
+        return Err(LATER_RELEASE);
     }
     let offset = reader.i64()?;
     let leader_epoch = if version >= 3 { reader.i32()? } else { -1 };
@@ -149,16 +143,14 @@ fn decode_offset(bytes: &[u8]) -> Option<OffsetValue> {
     let expire_timestamp = if version == OFFSET_COMMIT_EXPIRING_VERSION { reader.i64()? } else { -1 };
     let mut topic_id = TopicId::ZERO;
     if version >= 4 {
-        for _ in 0..reader.varint()? {
-            let tag = reader.varint()?;
-            let size = reader.varint()? as usize;
-            let field = reader.take(size)?;
+        reader.tags(|tag, content| {
             if tag == 0 {
-                topic_id = TopicId(uuid::Uuid::from_slice(field).ok()?);
+                topic_id = content.topic_id()?;
             }
-        }
+            Ok(())
+        })?;
     }
-    Some(OffsetValue { offset, leader_epoch, metadata, commit_timestamp, expire_timestamp, topic_id })
+    Ok(OffsetValue { offset, leader_epoch, metadata, commit_timestamp, expire_timestamp, topic_id })
 }
 
 fn encode_classic_group(value: &ClassicGroupValue) -> Vec<u8> {
@@ -175,11 +167,11 @@ fn encode_classic_group(value: &ClassicGroupValue) -> Vec<u8> {
     out.0
 }
 
-fn decode_classic_group(bytes: &[u8]) -> Option<ClassicGroupValue> {
+fn decode_classic_group(bytes: &[u8]) -> Result<ClassicGroupValue, Malformed> {
     let mut reader = Reader(bytes);
     let version = reader.i16()?;
     if !(0..=CLASSIC_GROUP_VERSION).contains(&version) {
-        return None;
+        return Err(LATER_RELEASE);
     }
     let protocol_type = reader.string()?;
     let generation = reader.i32()?;
@@ -202,11 +194,11 @@ fn decode_classic_group(bytes: &[u8]) -> Option<ClassicGroupValue> {
             client_host,
             rebalance_timeout_ms: rebalance.unwrap_or(session_timeout_ms),
             session_timeout_ms,
-            subscription: reader.bytes()?,
-            assignment: reader.bytes()?,
+            subscription: Bytes::copy_from_slice(reader.bytes()?),
+            assignment: Bytes::copy_from_slice(reader.bytes()?),
         });
     }
-    Some(ClassicGroupValue { protocol_type, generation, protocol, leader, state_timestamp, members })
+    Ok(ClassicGroupValue { protocol_type, generation, protocol, leader, state_timestamp, members })
 }
 
 #[cfg(test)]
@@ -256,7 +248,7 @@ mod tests {
         ] {
             let encoded = record.encode(0);
             let key = encoded.key.expect("a key");
-            assert_eq!(GroupRecord::decode(&key, encoded.value.as_deref()), Some(record));
+            assert_eq!(GroupRecord::decode(&key, encoded.value.as_deref()), Ok(Some(record)));
         }
     }
 }

@@ -513,8 +513,12 @@ fn load_batch(batch: &[u8], shard: &mut Shard) -> Result<(), String> {
     let records = decompress(codec, &batch[HEADER_BYTES..], DECOMPRESSED_BYTES_MAX).map_err(|e| format!("{e:?}"))?;
     for record in Records::new(&records, header.record_count) {
         let record = record.map_err(|e| e.0.to_owned())?;
-        if let Some(loaded) = record.key.and_then(|key| GroupRecord::decode(key, record.value)) {
-            shard.load(loaded);
+        match record.key.map(|key| GroupRecord::decode(key, record.value)) {
+            Some(Ok(Some(loaded))) => shard.load(loaded),
+            Some(Err(malformed)) => {
+                tracing::warn!(offset = header.base_offset, %malformed, "skipped a record of a group")
+            }
+            Some(Ok(None)) | None => {}
         }
     }
     Ok(())

@@ -129,7 +129,5 @@ impl Member {
 /// The topics in a ConsumerProtocol subscription; `None` if it cannot be read.
 pub fn subscribed_topics(subscription: &[u8]) -> Option<Vec<String>> {
     let mut reader = Reader(subscription);
-    let _version = reader.i16()?;
-    let count = reader.i32()?;
-    (0..count).map(|_| reader.string()).collect()
+    reader.i16().and_then(|_version| reader.array_of(Reader::string)).ok()
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::codec::{Malformed, Reader, Writer};
 use super::subscription::TopicView;
 use crate::coordinator::assignor::Assignment;
+use crate::coordinator::codec::{Malformed, Reader, Writer};
 
 /// Later versions only add fields at the end: they are read as this one.
 const VERSION_MAX: i16 = 3;
@@ -53,9 +53,10 @@ pub fn write_assignment(version: i16, partitions: &NamedPartitions) -> Vec<u8> {
     w.i16(version.min(VERSION_MAX));
     w.i32(partitions.len() as i32);
     for (topic, partitions) in partitions {
-        w.string(topic);
-        w.i32(partitions.len() as i32);
-        partitions.iter().for_each(|p| w.i32(*p));
+        w.string(topic).i32(partitions.len() as i32);
+        for partition in partitions {
+            w.i32(*partition);
+        }
     }
     // No user data.
     w.i32(-1);

@@ -5,7 +5,6 @@
 //! itself: the coordinator's runtime does, as the effects say.
 
 pub mod classic;
-mod codec;
 pub mod describe;
 pub mod effect;
 pub mod embedded;

@@ -3,9 +3,10 @@
 //! A key is its type as i16 and its fields in the classic encoding; a value is version 0 as i16 and its fields in the
 //! compact encoding (KIP-482). A record without a value deletes. What Kafka keeps unordered is sorted here.
 
-use super::codec::{Malformed, Reader, Writer};
 use super::member::{ClassicMember, ClassicProtocol, Member};
 use crate::coordinator::assignor::Assignment;
+use crate::coordinator::codec::{Malformed, Reader, Writer};
+use crate::coordinator::records::LATER_RELEASE;
 
 const KEY_GROUP: i16 = 3;
 const KEY_PARTITION_METADATA: i16 = 4;
@@ -141,8 +142,7 @@ impl Change {
             Change::Regex { regex, .. } => (KEY_REGEX, Some(regex)),
         };
         let mut key = Writer::default();
-        key.i16(kind);
-        key.string(group_id);
+        key.i16(kind).string(group_id);
         if let Some(second) = second {
             key.string(second);
         }
@@ -156,17 +156,11 @@ impl Change {
             Change::Group(value) => write_group(&mut w, value.as_ref()?),
             Change::PartitionMetadata { .. } => return None,
             Change::Member { value, .. } => write_member(&mut w, value.as_ref()?),
-            Change::TargetEpoch(epoch) => {
-                w.i32((*epoch)?);
-                w.no_tags();
-            }
-            Change::TargetMember { value, .. } => {
-                w.assignment(value.as_ref()?);
-                w.no_tags();
-            }
+            Change::TargetEpoch(epoch) => w.i32((*epoch)?).no_tags(),
+            Change::TargetMember { value, .. } => w.assignment(value.as_ref()?).no_tags(),
             Change::CurrentAssignment { value, .. } => write_current(&mut w, value.as_ref()?),
             Change::Regex { value, .. } => write_regex(&mut w, value.as_ref()?),
-        }
+        };
         Some(w.0)
     }
 
@@ -182,7 +176,7 @@ impl Change {
         if let Some(value) = &mut value
             && value.i16()? != VALUE_VERSION
         {
-            return Err(Malformed("a version of a later release"));
+            return Err(LATER_RELEASE);
         }
         let mut second = || key.string();
         let change = match kind {
@@ -202,16 +196,13 @@ impl Change {
     }
 }
 
-fn write_group(w: &mut Writer, value: &GroupMetadata) {
+fn write_group<'w>(w: &'w mut Writer, value: &GroupMetadata) -> &'w mut Writer {
     w.i32(value.epoch);
     // The hash is a tagged field with the default 0.
-    if value.metadata_hash == 0 {
-        return w.no_tags();
+    match value.metadata_hash {
+        0 => w.no_tags(),
+        hash => w.one_tag(&hash.to_be_bytes()),
     }
-    w.varint(1);
-    w.varint(0);
-    w.varint(8);
-    w.i64(value.metadata_hash);
 }
 
 fn read_group(mut r: Reader) -> Result<GroupMetadata, Malformed> {
@@ -225,33 +216,22 @@ fn read_group(mut r: Reader) -> Result<GroupMetadata, Malformed> {
     Ok(group)
 }
 
-fn write_member(w: &mut Writer, value: &MemberMetadata) {
-    w.compact_string(value.instance_id.as_deref());
-    w.compact_string(value.rack_id.as_deref());
-    w.compact_string(Some(&value.client_id));
-    w.compact_string(Some(&value.client_host));
-    w.compact_count(value.subscribed_topics.len());
-    value.subscribed_topics.iter().for_each(|t| w.compact_string(Some(t)));
-    w.compact_string(value.subscribed_regex.as_deref());
-    w.i32(value.rebalance_timeout_ms);
-    w.compact_string(value.server_assignor.as_deref());
+fn write_member<'w>(w: &'w mut Writer, value: &MemberMetadata) -> &'w mut Writer {
+    w.compact_nullable_string(value.instance_id.as_deref()).compact_nullable_string(value.rack_id.as_deref());
+    w.compact_string(&value.client_id).compact_string(&value.client_host);
+    w.compact_strings(&value.subscribed_topics).compact_nullable_string(value.subscribed_regex.as_deref());
+    w.i32(value.rebalance_timeout_ms).compact_nullable_string(value.server_assignor.as_deref());
     let mut content = Writer::default();
     let Some(classic) = &value.classic else {
         // Kafka writes this one field also where it is null: its default is another.
-        content.i8(0);
-        return w.one_tag(&content.0);
+        return w.one_tag(&content.i8(0).0);
     };
     // A nullable structure starts with a byte that says whether it is there.
-    content.i8(1);
-    content.i32(classic.session_timeout_ms);
-    content.compact_count(classic.protocols.len());
+    content.i8(1).i32(classic.session_timeout_ms).compact_count(classic.protocols.len());
     for protocol in &classic.protocols {
-        content.compact_string(Some(&protocol.name));
-        content.compact_bytes(Some(&protocol.metadata));
-        content.no_tags();
+        content.compact_string(&protocol.name).compact_bytes(&protocol.metadata).no_tags();
     }
-    content.no_tags();
-    w.one_tag(&content.0);
+    w.one_tag(&content.no_tags().0)
 }
 
 fn read_member(mut r: Reader) -> Result<MemberMetadata, Malformed> {
@@ -286,13 +266,9 @@ fn read_classic(r: &mut Reader) -> Result<ClassicMember, Malformed> {
     Ok(ClassicMember { session_timeout_ms, protocols })
 }
 
-fn write_current(w: &mut Writer, value: &CurrentAssignment) {
-    w.i32(value.epoch);
-    w.i32(value.previous_epoch);
-    w.i8(value.state);
-    w.assignment(&value.assigned);
-    w.assignment(&value.pending_revocation);
-    w.no_tags();
+fn write_current<'w>(w: &'w mut Writer, value: &CurrentAssignment) -> &'w mut Writer {
+    w.i32(value.epoch).i32(value.previous_epoch).i8(value.state);
+    w.assignment(&value.assigned).assignment(&value.pending_revocation).no_tags()
 }
 
 fn read_current(mut r: Reader) -> Result<CurrentAssignment, Malformed> {
@@ -305,12 +281,8 @@ fn read_current(mut r: Reader) -> Result<CurrentAssignment, Malformed> {
     })
 }
 
-fn write_regex(w: &mut Writer, value: &ResolvedRegex) {
-    w.compact_count(value.topics.len());
-    value.topics.iter().for_each(|t| w.compact_string(Some(t)));
-    w.i64(value.version);
-    w.i64(value.resolved_at_ms);
-    w.no_tags();
+fn write_regex<'w>(w: &'w mut Writer, value: &ResolvedRegex) -> &'w mut Writer {
+    w.compact_strings(&value.topics).i64(value.version).i64(value.resolved_at_ms).no_tags()
 }
 
 fn read_regex(mut r: Reader) -> Result<ResolvedRegex, Malformed> {

@@ -1,8 +1,8 @@
 //! Classic members inside a consumer group.
 
 use super::*;
+use crate::coordinator::codec::Writer;
 use crate::coordinator::consumer::classic::{self, JoinRequest, JoinResponse, LeavingMember, SyncRequest};
-use crate::coordinator::consumer::codec::Writer;
 use crate::coordinator::consumer::embedded::read_assignment;
 use crate::coordinator::consumer::member::ClassicProtocol;
 
@@ -11,13 +11,16 @@ pub fn subscription(topics: &[&str], owned: &[(&str, &[i32])]) -> Vec<u8> {
     let mut w = Writer::default();
     w.i16(1);
     w.i32(topics.len() as i32);
-    topics.iter().for_each(|t| w.string(t));
+    for topic in topics {
+        w.string(topic);
+    }
     w.i32(-1);
     w.i32(owned.len() as i32);
     for (topic, partitions) in owned {
-        w.string(topic);
-        w.i32(partitions.len() as i32);
-        partitions.iter().for_each(|p| w.i32(*p));
+        w.string(topic).i32(partitions.len() as i32);
+        for partition in *partitions {
+            w.i32(*partition);
+        }
     }
     w.0
 }
