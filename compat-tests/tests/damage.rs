@@ -13,7 +13,7 @@ use compat_tests::calls::{LATEST, Resource, code};
 use compat_tests::wire::Client;
 
 const METADATA: &str = "topic_metadata.json";
-const PREVIOUS_METADATA: &str = "topic_metadata.json.1";
+const PREVIOUS_METADATA: &str = "topic_metadata.previous.json";
 const SEGMENT: [(&str, &str); 2] = [("segment.bytes", "1048576"), ("index.interval.bytes", "1000")];
 
 /// Topics `kept` (3 partitions, its own configuration) and `single`, and one that was deleted.
@@ -121,7 +121,7 @@ fn lost_metadata_in_all_generations() {
     // S24: the directories themselves name topic, id and partition
     survives_damage_of_metadata(false, |directory| {
         fs::remove_file(directory.join(METADATA)).expect("the metadata file exists");
-        let _ = fs::remove_file(directory.join(PREVIOUS_METADATA));
+        fs::remove_file(directory.join(PREVIOUS_METADATA)).expect("the generation before it exists");
     });
 }
 
