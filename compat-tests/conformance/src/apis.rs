@@ -1,6 +1,6 @@
 //! The APIs under comparison and the versions that the codec and Kafka 4.2 share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Message;
@@ -26,7 +26,15 @@ pub fn served() -> Vec<Api> {
         api::<FetchRequest>(ApiKey::Fetch, "Fetch"),
         api::<ListOffsetsRequest>(ApiKey::ListOffsets, "ListOffsets"),
         api::<MetadataRequest>(ApiKey::Metadata, "Metadata"),
+        api::<OffsetCommitRequest>(ApiKey::OffsetCommit, "OffsetCommit"),
+        api::<OffsetFetchRequest>(ApiKey::OffsetFetch, "OffsetFetch"),
         api::<FindCoordinatorRequest>(ApiKey::FindCoordinator, "FindCoordinator"),
+        api::<JoinGroupRequest>(ApiKey::JoinGroup, "JoinGroup"),
+        api::<HeartbeatRequest>(ApiKey::Heartbeat, "Heartbeat"),
+        api::<LeaveGroupRequest>(ApiKey::LeaveGroup, "LeaveGroup"),
+        api::<SyncGroupRequest>(ApiKey::SyncGroup, "SyncGroup"),
+        api::<DescribeGroupsRequest>(ApiKey::DescribeGroups, "DescribeGroups"),
+        api::<ListGroupsRequest>(ApiKey::ListGroups, "ListGroups"),
         api::<ApiVersionsRequest>(ApiKey::ApiVersions, "ApiVersions"),
         api::<CreateTopicsRequest>(ApiKey::CreateTopics, "CreateTopics"),
         api::<DeleteTopicsRequest>(ApiKey::DeleteTopics, "DeleteTopics"),
@@ -37,46 +45,19 @@ pub fn served() -> Vec<Api> {
         api::<AlterConfigsRequest>(ApiKey::AlterConfigs, "AlterConfigs"),
         api::<DescribeLogDirsRequest>(ApiKey::DescribeLogDirs, "DescribeLogDirs"),
         api::<CreatePartitionsRequest>(ApiKey::CreatePartitions, "CreatePartitions"),
+        api::<DeleteGroupsRequest>(ApiKey::DeleteGroups, "DeleteGroups"),
         api::<ElectLeadersRequest>(ApiKey::ElectLeaders, "ElectLeaders"),
         api::<IncrementalAlterConfigsRequest>(ApiKey::IncrementalAlterConfigs, "IncrementalAlterConfigs"),
         api::<AlterPartitionReassignmentsRequest>(ApiKey::AlterPartitionReassignments, "AlterPartitionReassignments"),
         api::<ListPartitionReassignmentsRequest>(ApiKey::ListPartitionReassignments, "ListPartitionReassignments"),
+        api::<OffsetDeleteRequest>(ApiKey::OffsetDelete, "OffsetDelete"),
         api::<DescribeClusterRequest>(ApiKey::DescribeCluster, "DescribeCluster"),
         api::<DescribeProducersRequest>(ApiKey::DescribeProducers, "DescribeProducers"),
+        api::<ConsumerGroupHeartbeatRequest>(ApiKey::ConsumerGroupHeartbeat, "ConsumerGroupHeartbeat"),
+        api::<ConsumerGroupDescribeRequest>(ApiKey::ConsumerGroupDescribe, "ConsumerGroupDescribe"),
         api::<ListConfigResourcesRequest>(ApiKey::ListConfigResources, "ListConfigResources"),
         api::<DescribeTopicPartitionsRequest>(ApiKey::DescribeTopicPartitions, "DescribeTopicPartitions"),
     ]
-}
-
-/// The APIs of consumer groups. They are compared with a broker that advertises them, and left out, visibly, with one that does not. Once Ottla
-/// serves one of them it belongs into [`served`].
-pub fn groups() -> Vec<Api> {
-    vec![
-        api::<OffsetCommitRequest>(ApiKey::OffsetCommit, "OffsetCommit"),
-        api::<OffsetFetchRequest>(ApiKey::OffsetFetch, "OffsetFetch"),
-        api::<JoinGroupRequest>(ApiKey::JoinGroup, "JoinGroup"),
-        api::<HeartbeatRequest>(ApiKey::Heartbeat, "Heartbeat"),
-        api::<LeaveGroupRequest>(ApiKey::LeaveGroup, "LeaveGroup"),
-        api::<SyncGroupRequest>(ApiKey::SyncGroup, "SyncGroup"),
-        api::<DescribeGroupsRequest>(ApiKey::DescribeGroups, "DescribeGroups"),
-        api::<ListGroupsRequest>(ApiKey::ListGroups, "ListGroups"),
-        api::<DeleteGroupsRequest>(ApiKey::DeleteGroups, "DeleteGroups"),
-        api::<OffsetDeleteRequest>(ApiKey::OffsetDelete, "OffsetDelete"),
-        api::<ConsumerGroupHeartbeatRequest>(ApiKey::ConsumerGroupHeartbeat, "ConsumerGroupHeartbeat"),
-        api::<ConsumerGroupDescribeRequest>(ApiKey::ConsumerGroupDescribe, "ConsumerGroupDescribe"),
-    ]
-}
-
-/// Every API that any scenario plays.
-pub fn known() -> Vec<Api> {
-    [served(), groups()].concat()
-}
-
-/// The APIs to compare with a broker that advertises those keys: what it must serve, and what it serves already.
-pub fn compared(advertised: &BTreeSet<i16>) -> Vec<Api> {
-    let mut apis = served();
-    apis.extend(groups().into_iter().filter(|api| advertised.contains(&api.key)));
-    apis
 }
 
 /// The served API of that key.
@@ -86,7 +67,7 @@ pub fn by_key(key: i16) -> Option<Api> {
 
 /// The name of an API key for people, served or not.
 pub fn name_of(key: i16) -> String {
-    known().into_iter().find(|api| api.key == key).map_or_else(|| format!("key {key}"), |api| api.name.to_string())
+    by_key(key).map_or_else(|| format!("key {key}"), |api| api.name.to_string())
 }
 
 /// Steps counted by API and version, as the transcripts name them.

@@ -99,7 +99,7 @@ pub fn count() -> io::Result<apis::Count> {
     let mut count = apis::Count::new();
     for step in read()?.values().filter_map(Value::as_array).flatten() {
         let mut words = step["request"].as_str().unwrap_or_default().split(' ');
-        let api = words.next().and_then(|name| apis::known().into_iter().find(|api| api.name == name));
+        let api = words.next().and_then(|name| apis::served().into_iter().find(|api| api.name == name));
         let version = words.next().and_then(|word| word.strip_prefix('v')).and_then(|digits| digits.parse().ok());
         if let (Some(api), Some(version)) = (api, version) {
             *count.entry((api.key, version)).or_default() += 1;

@@ -53,8 +53,8 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
         "record" => {
             // A golden file is written whole, so an area is recorded whole.
             let words: Vec<String> = words.iter().map(|word| golden::area(word).to_string() + "/").collect();
-            let chosen = scenarios::chosen(&words);
-            let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?.transcripts;
+            let chosen = scenarios::chosen(Kind::Kafka, &words);
+            let transcripts = run::play_all(Kind::Kafka, &chosen).map_err(text)?;
             let mut whole = true;
             for (name, transcript) in &transcripts {
                 if let Some(why) = &transcript.stopped {
@@ -63,7 +63,7 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
                 }
             }
             golden::write(&transcripts, words.is_empty()).map_err(text)?;
-            println!("{}", apis::table(&run::count(&transcripts), &apis::known()).0);
+            println!("{}", apis::table(&run::count(&transcripts), &apis::served()).0);
             println!(
                 "{} scenarios, {} steps",
                 transcripts.len(),
@@ -72,27 +72,24 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
             Ok(whole)
         }
         "live" => {
-            let chosen = scenarios::chosen(&words);
+            let chosen = scenarios::chosen(ours, &words);
             let (theirs, mine) = std::thread::scope(|scope| {
                 let theirs = scope.spawn(|| run::play_all(Kind::Kafka, &chosen));
                 let mine = run::play_all(ours, &chosen);
                 (theirs.join().expect("playing does not panic"), mine)
             });
-            let (mut theirs, mine) = (theirs.map_err(text)?.transcripts, mine.map_err(text)?);
-            theirs.retain(|name, _| !mine.skipped.contains_key(name.as_str()));
-            let report = compare::compare(&golden::values(&theirs), &golden::values(&mine.transcripts));
-            println!("{}", compare::render(&report, &apis::table(&run::count(&theirs), &mine.apis).0));
-            print!("{}", mine.skipped_in_words());
+            let (theirs, mine) = (theirs.map_err(text)?, mine.map_err(text)?);
+            let report = compare::compare(&golden::values(&theirs), &golden::values(&mine));
+            println!("{}", compare::render(&report, &apis::table(&run::count(&theirs), &apis::served()).0));
             Ok(report.unexplained.is_empty())
         }
         "compare" => {
-            let chosen = scenarios::chosen(&words);
+            let chosen = scenarios::chosen(ours, &words);
             let mut kept = golden::read().map_err(text)?;
             let mine = run::play_all(ours, &chosen).map_err(text)?;
-            kept.retain(|name, _| chosen.iter().any(|s| s.name == name) && !mine.skipped.contains_key(name.as_str()));
-            let report = compare::compare(&kept, &golden::values(&mine.transcripts));
-            println!("{}", compare::render(&report, &apis::table(&run::count(&mine.transcripts), &mine.apis).0));
-            print!("{}", mine.skipped_in_words());
+            kept.retain(|name, _| chosen.iter().any(|s| s.name == name));
+            let report = compare::compare(&kept, &golden::values(&mine));
+            println!("{}", compare::render(&report, &apis::table(&run::count(&mine), &apis::served()).0));
             Ok(report.unexplained.is_empty())
         }
         "walk" => {
@@ -105,12 +102,11 @@ fn dispatch(command: &str, mut words: Vec<String>, ours: Kind) -> Result<bool, S
                 walks: number("--walks", 20)?,
                 steps: number("--steps", 100)? as usize,
                 restarts: words.iter().any(|word| word == "--restarts"),
-                groups: false,
             };
             walk::run(plan, ours).map_err(text)
         }
         "table" => {
-            println!("{}", apis::table(&golden::count().map_err(text)?, &apis::known()).0);
+            println!("{}", apis::table(&golden::count().map_err(text)?, &apis::served()).0);
             Ok(true)
         }
         "accepted" => {

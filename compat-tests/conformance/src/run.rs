@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
 
-use kafka_protocol::messages::ApiKey;
-
-use crate::apis::{self, Api, Count};
-use crate::golden;
+use crate::apis::Count;
 use crate::play::{Done, Play, Step};
 use crate::server::{Kind, PROFILES, Profile, Server};
 
@@ -19,14 +16,12 @@ pub struct Scenario {
     pub profile: Profile,
     /// Changes what others would see: played when nothing else is.
     pub alone: bool,
-    /// API keys without which it is left out: see [`crate::apis::groups`].
-    pub needs: &'static [ApiKey],
     pub play: fn(&mut Play) -> Done,
 }
 
 /// A scenario under the plain profile, beside others.
 pub const fn scenario(name: &'static str, play: fn(&mut Play) -> Done) -> Scenario {
-    Scenario { name, profile: Profile::Plain, alone: false, needs: &[], play }
+    Scenario { name, profile: Profile::Plain, alone: false, play }
 }
 
 impl Scenario {
@@ -37,11 +32,6 @@ impl Scenario {
 
     pub const fn alone(mut self) -> Scenario {
         self.alone = true;
-        self
-    }
-
-    pub const fn needs(mut self, keys: &'static [ApiKey]) -> Scenario {
-        self.needs = keys;
         self
     }
 }
@@ -57,54 +47,11 @@ pub struct Transcript {
 /// Transcripts by the scenario's name.
 pub type Transcripts = BTreeMap<String, Transcript>;
 
-/// What was played to a broker, and what it was too young for.
-#[derive(Debug, Default)]
-pub struct Played {
-    pub transcripts: Transcripts,
-    /// The APIs under comparison with this broker.
-    pub apis: Vec<Api>,
-    /// Scenarios that were left out, with the API that the broker does not advertise.
-    pub skipped: BTreeMap<&'static str, String>,
-}
-
-impl Played {
-    /// What was left out, in words for people; empty if nothing was.
-    pub fn skipped_in_words(&self) -> String {
-        let mut areas: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for (name, api) in &self.skipped {
-            *areas.entry((golden::area(name), api.as_str())).or_default() += 1;
-        }
-        areas
-            .iter()
-            .map(|((area, api), count)| {
-                format!("SKIPPED {area}: {count} scenarios, for want of {api} in ApiVersions\n")
-            })
-            .collect()
-    }
-}
-
 /// Plays at once: scenarios mostly wait.
 const PLAYERS: usize = 6;
 
 /// Plays all of them to freshly started brokers of that kind, one for each profile that is needed.
-pub fn play_all(kind: Kind, scenarios: &[Scenario]) -> io::Result<Played> {
-    let mut played = Played { apis: apis::known(), ..Played::default() };
-    // Kafka has every API; an Ottla is asked first, so that no broker is started for scenarios that it cannot play.
-    let mut scenarios = scenarios.to_vec();
-    if kind == Kind::Ottla {
-        let advertised = Server::start(kind, Profile::Plain)?.advertised()?;
-        played.apis = apis::compared(&advertised);
-        scenarios.retain(|scenario| {
-            let missing = scenario.needs.iter().find(|key| !advertised.contains(&(**key as i16)));
-            played.skipped.extend(missing.map(|key| (scenario.name, apis::name_of(*key as i16))));
-            missing.is_none()
-        });
-    }
-    played.transcripts = play_each(kind, &scenarios)?;
-    Ok(played)
-}
-
-fn play_each(kind: Kind, scenarios: &[Scenario]) -> io::Result<Transcripts> {
+pub fn play_all(kind: Kind, scenarios: &[Scenario]) -> io::Result<Transcripts> {
     let profiles: Vec<Profile> = PROFILES.into_iter().filter(|p| scenarios.iter().any(|s| s.profile == *p)).collect();
     let servers: Vec<io::Result<Server>> = std::thread::scope(|scope| {
         let starting: Vec<_> = profiles.iter().map(|profile| scope.spawn(|| Server::start(kind, *profile))).collect();

@@ -8,7 +8,6 @@ pub mod perform;
 use std::io;
 use std::sync::Mutex;
 
-use crate::apis;
 use crate::compare::{self, Difference};
 use crate::golden;
 use crate::play::Play;
@@ -24,8 +23,6 @@ pub struct Plan {
     pub steps: usize,
     /// Walks restart both brokers now and then; they are played one after the other.
     pub restarts: bool,
-    /// Walks go through groups too: both brokers have them.
-    pub groups: bool,
 }
 
 /// Walks that differ after which the rest is not played.
@@ -43,19 +40,13 @@ struct Pair {
 }
 
 /// Plays all walks of a plan. Whether none differs.
-pub fn run(mut plan: Plan, ours: Kind) -> io::Result<bool> {
+pub fn run(plan: Plan, ours: Kind) -> io::Result<bool> {
     let (kafka, ours) = std::thread::scope(|scope| {
         let kafka = scope.spawn(|| Server::start(Kind::Kafka, Profile::Plain));
         let ours = Server::start(ours, Profile::Plain);
         (kafka.join().expect("starting a broker does not panic"), ours)
     });
     let (kafka, ours) = (kafka?, ours?);
-    let (theirs, mine) = (kafka.advertised()?, ours.advertised()?);
-    let missing = groups::NEEDS.iter().find(|key| !theirs.contains(&(**key as i16)) || !mine.contains(&(**key as i16)));
-    plan.groups = missing.is_none();
-    if let Some(key) = missing {
-        println!("walks without groups: {} is not advertised", apis::name_of(*key as i16));
-    }
     let pair = Pair { kafka: Mutex::new(kafka), ours: Mutex::new(ours), restarts: plan.restarts };
     let next = Mutex::new(0..plan.walks);
     let differing = Mutex::new(Vec::new());

@@ -16,20 +16,10 @@ mod regex;
 pub mod requests;
 mod static_members;
 
-use kafka_protocol::messages::ApiKey;
-
 use crate::run::Scenario;
 
-const NEEDS: &[ApiKey] = &[
-    ApiKey::ConsumerGroupHeartbeat,
-    ApiKey::ConsumerGroupDescribe,
-    ApiKey::JoinGroup,
-    ApiKey::OffsetCommit,
-    ApiKey::OffsetFetch,
-];
-
 pub fn all() -> Vec<Scenario> {
-    let all = [
+    [
         assignors::all(),
         configs::all(),
         describe::all(),
@@ -43,6 +33,6 @@ pub fn all() -> Vec<Scenario> {
         refusals::all(),
         regex::all(),
         static_members::all(),
-    ];
-    all.concat().into_iter().map(|scenario| scenario.needs(NEEDS)).collect()
+    ]
+    .concat()
 }

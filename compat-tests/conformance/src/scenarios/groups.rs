@@ -11,22 +11,10 @@ pub mod requests;
 mod static_members;
 mod sync;
 
-use kafka_protocol::messages::ApiKey;
-
 use crate::run::Scenario;
 
-const NEEDS: &[ApiKey] = &[
-    ApiKey::JoinGroup,
-    ApiKey::SyncGroup,
-    ApiKey::Heartbeat,
-    ApiKey::LeaveGroup,
-    ApiKey::DescribeGroups,
-    ApiKey::ListGroups,
-    ApiKey::DeleteGroups,
-];
-
 pub fn all() -> Vec<Scenario> {
-    let all = [
+    [
         lives::all(),
         join::all(),
         rejoin::all(),
@@ -35,6 +23,6 @@ pub fn all() -> Vec<Scenario> {
         static_members::all(),
         expiry::all(),
         admin::all(),
-    ];
-    all.concat().into_iter().map(|scenario| scenario.needs(NEEDS)).collect()
+    ]
+    .concat()
 }

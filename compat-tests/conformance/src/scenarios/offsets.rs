@@ -7,15 +7,8 @@ mod log;
 pub mod requests;
 mod retention;
 
-use kafka_protocol::messages::ApiKey;
-
 use crate::run::Scenario;
 
-const NEEDS: &[ApiKey] = &[ApiKey::JoinGroup, ApiKey::OffsetCommit, ApiKey::OffsetFetch, ApiKey::OffsetDelete];
-
 pub fn all() -> Vec<Scenario> {
-    let all = [commit::all(), fetch::all(), delete::all(), retention::all(), log::all()];
-    let mut all: Vec<Scenario> = all.concat().into_iter().map(|scenario| scenario.needs(NEEDS)).collect();
-    all.extend(fetch::with_transactions());
-    all
+    [commit::all(), fetch::all(), delete::all(), retention::all(), log::all()].concat()
 }

@@ -58,7 +58,7 @@ struct Model {
 
 /// One walk of a plan.
 pub fn walk(plan: Plan, walk: u64) -> Vec<Op> {
-    let Plan { seed, steps, restarts, groups, .. } = plan;
+    let Plan { seed, steps, restarts, .. } = plan;
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ walk.wrapping_mul(0xd1b5_4a32_d192_ed03) | 1);
     for _ in 0..8 {
         random.next();
@@ -69,7 +69,7 @@ pub fn walk(plan: Plan, walk: u64) -> Vec<Op> {
         let topic = random.between(0, i64::from(TOPICS) - 1) as u8;
         if restarts && random.one_in(60) {
             ops.push(Op::Restart);
-        } else if groups && random.one_in(2) {
+        } else if random.one_in(2) {
             let group = random.between(0, i64::from(GROUPS) - 1) as u8;
             ops.push(Op::Group { group, op: group_step(&mut random) });
         } else if !model.topics.contains_key(&topic) && !random.one_in(6) {

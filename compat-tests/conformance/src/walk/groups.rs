@@ -4,26 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
 
-use kafka_protocol::messages::{ApiKey, JoinGroupRequest, JoinGroupResponse, SyncGroupRequest};
+use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse, SyncGroupRequest};
 
 use super::op::{GROUPS, GroupOp, MEMBERS};
 use crate::play::{Done, Parked, Play, Topic, text};
 use crate::scenarios::groups::requests as groups;
 use crate::scenarios::offsets::requests as offsets;
-
-/// Without these walks go without groups.
-pub const NEEDS: &[ApiKey] = &[
-    ApiKey::JoinGroup,
-    ApiKey::SyncGroup,
-    ApiKey::Heartbeat,
-    ApiKey::LeaveGroup,
-    ApiKey::OffsetCommit,
-    ApiKey::OffsetFetch,
-    ApiKey::OffsetDelete,
-    ApiKey::DescribeGroups,
-    ApiKey::ListGroups,
-    ApiKey::DeleteGroups,
-];
 
 /// Longer than any walk: what expires by itself is no matter of steps.
 const TIMEOUT_MS: i32 = 1_700_000;

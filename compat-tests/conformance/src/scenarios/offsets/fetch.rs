@@ -19,17 +19,8 @@ pub fn all() -> Vec<Scenario> {
         scenario("offset-fetch/members", members),
         scenario("offset-fetch/deleted-topic", deleted_topic),
         scenario("offset-fetch/deleted-group", deleted_group),
+        scenario("offset-fetch/unstable", unstable),
     ]
-}
-
-/// What needs transactions to be played.
-pub fn with_transactions() -> Vec<Scenario> {
-    vec![scenario("offset-fetch/unstable", unstable).needs(&[
-        ApiKey::OffsetFetch,
-        ApiKey::AddOffsetsToTxn,
-        ApiKey::TxnOffsetCommit,
-        ApiKey::EndTxn,
-    ])]
 }
 
 fn every_version(play: &mut Play) -> Done {
