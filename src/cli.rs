@@ -5,7 +5,10 @@
 mod arguments;
 mod verify;
 
+use std::io::Write;
 use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::broker::{Endpoint, StartError};
 use crate::config::{BrokerConfig, BrokerConfigBuilder, Notice};
@@ -76,8 +79,10 @@ fn run_broker(run: RunArguments) -> Result<bool, StartError> {
         elapsed_ms = elapsed.as_millis() as u64,
         "started"
     );
-    println!("ottla {} ready: {}", env!("CARGO_PKG_VERSION"), listeners.join(","));
-    wait_for_signal().map_err(|e| StartError::Failed(format!("waiting for signals: {e}")))?;
+    // Whoever reads the line may stop us at once, or read no more.
+    let signals = Signals::new().map_err(|e| StartError::Failed(format!("waiting for signals: {e}")))?;
+    let _ = writeln!(std::io::stdout(), "ottla {} ready: {}", env!("CARGO_PKG_VERSION"), listeners.join(","));
+    signals.wait();
     tracing::info!("stopping");
     let clean = broker.stop();
     tracing::info!(clean, "stopped");
@@ -166,16 +171,29 @@ fn raise_open_files_limit() {
     }
 }
 
-fn wait_for_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
-    })
+/// SIGTERM and SIGINT, caught from its making on.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (terminate, interrupt) = {
+            let _entered = runtime.enter();
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        };
+        Ok(Signals { runtime, terminate, interrupt })
+    }
+
+    fn wait(mut self) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        });
+    }
 }

@@ -117,7 +117,7 @@ fn partitions(topic: &Topic, node_id: i32, first: usize, max: usize) -> Vec<Desc
             // Empty, not null: the feature is on, and nobody else is eligible.
             out.eligible_leader_replicas = Some(Vec::new());
             out.last_known_elr = Some(Vec::new());
-            if p.offline_reason().is_some() {
+            if p.is_offline() {
                 out.offline_replicas = vec![me];
             }
             out

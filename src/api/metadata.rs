@@ -231,7 +231,7 @@ fn describe(topic: &Topic, node_id: i32, version: i16, with_operations: bool) ->
             out.leader_id = me;
             out.replica_nodes = vec![me];
             out.isr_nodes = vec![me];
-            if version >= 5 && p.offline_reason().is_some() {
+            if version >= 5 && p.is_offline() {
                 out.offline_replicas = vec![me];
             }
             if version >= 7 {

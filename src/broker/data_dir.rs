@@ -73,6 +73,8 @@ impl DataDir {
             }
         }
         match std::fs::remove_file(self.path.join(CLEAN_SHUTDOWN)) {
+            // A power cut must not bring it back.
+            Ok(()) if !self.ephemeral => files::sync_dir(&self.path.join(CLEAN_SHUTDOWN)).map_err(failed),
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed(e)),
             _ => Ok(()),
         }

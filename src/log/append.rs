@@ -101,7 +101,7 @@ impl Log {
                 duplicate: true,
             });
         }
-        let end = self.append_checked(batch).map_err(AppendError::Storage)?;
+        let end = self.write(batch, self.epochs.latest()).map_err(AppendError::Storage)?;
         Ok(Appended {
             base_offset: end - i64::from(header.last_offset_delta) - 1,
             end,
@@ -110,14 +110,22 @@ impl Log {
         })
     }
 
-    /// Appends without the producer check: replay of the WAL, and markers. Answers the new end.
-    pub fn append_checked(&mut self, batch: &PreparedBatch) -> Result<i64, LogError> {
+    /// Appends a batch that was appended before, in the epoch that it had. Answers the new end.
+    pub fn append_replayed(&mut self, batch: &PreparedBatch) -> Result<i64, LogError> {
+        let epoch = batch.header.leader_epoch;
+        if epoch > self.epochs.latest() {
+            self.epochs.begin(epoch, self.end)?;
+        }
+        self.write(batch, epoch)
+    }
+
+    fn write(&mut self, batch: &PreparedBatch, leader_epoch: i32) -> Result<i64, LogError> {
         if self.should_roll(batch) {
             self.roll()?;
         }
         let base_offset = self.end;
         let mut head = batch.head;
-        assign(&mut head, base_offset, self.epochs.latest());
+        assign(&mut head, base_offset, leader_epoch);
         let position = self.active.segment.size();
         if let Err(source) = write_all_at(&self.active.file, [&head, &batch.body], position) {
             // What was written of it lies beyond the segment's size and is overwritten next; cut it if that goes.
@@ -125,7 +133,7 @@ impl Log {
             let what = format!("appending to {}", self.active.segment.path().display());
             return Err(LogError::Io { what, source });
         }
-        let header = BatchHeader { base_offset, leader_epoch: self.epochs.latest(), ..batch.header };
+        let header = BatchHeader { base_offset, leader_epoch, ..batch.header };
         self.active.segment.appended(&header, batch.size() as u64, self.config.index_interval_bytes);
         self.active.remember(base_offset, position, batch.size() as u64);
         if self.active.first_timestamp.is_none() {

@@ -28,7 +28,11 @@ impl LeaderEpochs {
     }
 
     pub fn latest(&self) -> i32 {
-        self.entries.last().map_or(0, |(epoch, _)| *epoch)
+        self.latest_begun().unwrap_or(0)
+    }
+
+    pub fn latest_begun(&self) -> Option<i32> {
+        self.entries.last().map(|(epoch, _)| *epoch)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -18,6 +18,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 pub use append::{AppendError, Appended};
 pub use by_time::TimestampedOffset;
@@ -29,7 +30,7 @@ use producers::Producers;
 pub use recovery::{OpenMode, RecoveryReport};
 use segment::Segment;
 
-use crate::base::{Clock, TopicId};
+use crate::base::{Clock, ProducerId, TopicId};
 
 /// What the log needs to know of its topic's configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,8 +43,6 @@ pub struct LogConfig {
     pub index_interval_bytes: u64,
     /// `segment.index.bytes`: a full index rolls the segment
     pub index_bytes_max: u64,
-    /// `producer.id.expiration.ms`
-    pub producer_expiration_ms: i64,
 }
 
 /// What all logs of a broker share.
@@ -53,6 +52,8 @@ pub struct LogEnv {
     pub files: Arc<FileCache>,
     /// False for an ephemeral broker: nothing is ever synced.
     pub sync: bool,
+    /// `producer.id.expiration.ms`
+    pub producer_expiration_ms: Arc<AtomicI64>,
 }
 
 #[derive(Debug)]
@@ -134,10 +135,6 @@ impl Log {
         self.segments.iter().map(|s| s.size()).sum()
     }
 
-    pub fn producer_expiration_ms(&self) -> i64 {
-        self.config.producer_expiration_ms
-    }
-
     pub fn set_config(&mut self, config: LogConfig) {
         self.config = config;
     }
@@ -152,7 +149,42 @@ impl Log {
     }
 
     pub fn expire_producers(&mut self) {
-        self.producers.expire(self.env.clock.wall_ms(), self.config.producer_expiration_ms);
+        let expiration_ms = self.env.producer_expiration_ms.load(Ordering::Relaxed);
+        self.producers.expire(self.env.clock.wall_ms(), expiration_ms);
+    }
+
+    /// The largest id of a producer that is remembered here.
+    pub fn largest_producer_id(&self) -> Option<ProducerId> {
+        self.producers.active().last().map(|producer| producer.producer_id)
+    }
+
+    /// Begins a new leader epoch at the end, unless there is nothing in the log. Answers the epoch in force.
+    pub fn begin_epoch(&mut self) -> Result<i32, LogError> {
+        if !self.is_empty() {
+            self.epochs.begin(self.epochs.latest() + 1, self.end)?;
+        }
+        Ok(self.epochs.latest())
+    }
+
+    /// Whether no record is left in it.
+    pub fn is_empty(&self) -> bool {
+        self.log_start == self.end
+    }
+
+    /// Drops every segment and goes on at `offset`. The log start stays.
+    pub fn begin_anew(&mut self, offset: i64) -> Result<(), LogError> {
+        for segment in self.segments.iter() {
+            segment.delete_files(&self.env.files);
+        }
+        self.end = offset;
+        self.recovery_point = self.recovery_point.min(offset);
+        self.producers = Producers::default();
+        self.producers.write_snapshot(&self.dir, offset, false)?;
+        let segment = Arc::new(Segment::create(&self.dir, offset)?);
+        let file = segment.hold_open()?;
+        self.segments = Arc::new(vec![segment.clone()]);
+        self.active = append::Active::new(segment, file, None, self.env.clock.wall_ms());
+        Ok(())
     }
 
     /// The end of `epoch` as OffsetForLeaderEpoch answers it (KIP-101); `None` if it is unknown.

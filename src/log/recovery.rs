@@ -57,23 +57,21 @@ impl Log {
             drop_after_gap(&mut segments, &env, recovery_point, &mut report)?;
         }
         let last = segments.last().expect("at least one segment");
-        let end = match mode {
-            OpenMode::Clean => match end_by_index(last, &env)? {
-                Some(end) => end,
-                None => recover_segment(last, &env, &config, &mut report)?,
-            },
-            _ => recover_segment(last, &env, &config, &mut report)?,
+        let whole = if mode == OpenMode::Clean { end_by_index(last, &env)? } else { None };
+        let end = match whole {
+            Some(end) => {
+                // What is appended from now on is compared with it.
+                last.max_timestamp(&env.files)?;
+                end
+            }
+            None => recover_segment(last, &env, &config, &mut report)?,
         };
         let first_timestamp = first_batch(last, &env)?.map(|h| h.max_timestamp);
         let segments: Vec<Arc<Segment>> = segments.into_iter().map(Arc::new).collect();
         let producers = load_producers(dir, &segments, &env, end)?;
         let mut epochs = LeaderEpochs::load(dir);
         if epochs.is_empty() {
-            epochs.begin(0, segments[0].base_offset())?;
-        } else if report.truncated_bytes > 0 && mode == OpenMode::MachineDied {
-            // Readers may have seen what is gone: a new epoch lets them find out (KIP-101).
-            let next = epochs.latest() + 1;
-            epochs.begin(next, end)?;
+            find_epochs(&mut epochs, &segments, &env)?;
         }
         let segment = segments.last().expect("at least one segment").clone();
         let file = segment.hold_open()?;
@@ -90,6 +88,11 @@ impl Log {
             producers,
             epochs,
         };
+        if log_start > log.end {
+            // Its last records are gone, and no offset below the start may be given again.
+            log.begin_anew(log_start)?;
+            log.log_start = log_start;
+        }
         log.expire_producers();
         log.drop_segments_below_start();
         Ok((log, report))
@@ -138,9 +141,28 @@ fn recover_segment(
     config: &LogConfig,
     report: &mut RecoveryReport,
 ) -> Result<i64, LogError> {
+    let mut indexes = segment.new_indexes();
+    let (valid, end) = walk_whole(segment, env, |position, header| {
+        indexes.enter(header, position, header.size() as u64, config.index_interval_bytes);
+    })?;
+    let cut = segment.size() - valid;
+    if cut > 0 {
+        tracing::warn!(segment = %segment.path().display(), bytes = cut, end, "cutting what is no whole batch off the end");
+        report.truncated_bytes += cut;
+        segment.truncate(&env.files, valid)?;
+    }
+    segment.set_indexes(indexes);
+    Ok(end)
+}
+
+/// Walks the batches in offset order whose CRC fits; answers position and offset behind the last of them.
+fn walk_whole(
+    segment: &Segment,
+    env: &LogEnv,
+    mut step: impl FnMut(u64, &BatchHeader),
+) -> Result<(u64, i64), LogError> {
     let file = segment.file(&env.files)?;
     let what = || format!("reading {}", segment.path().display());
-    let mut indexes = segment.new_indexes();
     let mut end = segment.base_offset();
     let mut bytes = Vec::new();
     let mut failed = None;
@@ -158,21 +180,14 @@ fn recover_segment(
             return ControlFlow::Break(());
         }
         end = header.next_offset();
-        indexes.enter(header, position, header.size() as u64, config.index_interval_bytes);
+        step(position, header);
         ControlFlow::Continue(())
     })
     .map_err(LogError::io(what()))?;
-    if let Some(source) = failed {
-        return Err(LogError::Io { what: what(), source });
+    match failed {
+        Some(source) => Err(LogError::Io { what: what(), source }),
+        None => Ok((valid, end)),
     }
-    let cut = segment.size() - valid;
-    if cut > 0 {
-        tracing::warn!(segment = %segment.path().display(), bytes = cut, end, "cutting what is no whole batch off the end");
-        report.truncated_bytes += cut;
-        segment.truncate(&env.files, valid)?;
-    }
-    segment.set_indexes(indexes);
-    Ok(end)
 }
 
 /// After a machine crash a sealed segment past the recovery point may lack pages: the log ends where the first one ends
@@ -188,14 +203,7 @@ fn drop_after_gap(
         if segments[i + 1].base_offset() <= recovery_point {
             continue;
         }
-        let mut end = segments[i].base_offset();
-        let reached = segments[i].walk(&env.files, 0, |_, header| {
-            if header.base_offset < end {
-                return ControlFlow::Break(());
-            }
-            end = header.next_offset();
-            ControlFlow::Continue(())
-        })?;
+        let (reached, end) = walk_whole(&segments[i], env, |_, _| {})?;
         if reached != segments[i].size() || end > segments[i + 1].base_offset() {
             keep = i + 1;
             break;
@@ -206,6 +214,27 @@ fn drop_after_gap(
         report.dropped_segments += 1;
         report.truncated_bytes += lost.size();
         lost.delete_files(&env.files);
+    }
+    Ok(())
+}
+
+/// The epochs that the batches name, where the checkpoint is missing or unreadable.
+fn find_epochs(epochs: &mut LeaderEpochs, segments: &[Arc<Segment>], env: &LogEnv) -> Result<(), LogError> {
+    for segment in segments {
+        let mut begun = Vec::new();
+        segment.walk(&env.files, 0, |_, header| {
+            let latest = begun.last().map_or(epochs.latest_begun(), |(epoch, _)| Some(*epoch));
+            if latest.is_none_or(|latest| header.leader_epoch > latest) {
+                begun.push((header.leader_epoch.max(0), header.base_offset));
+            }
+            ControlFlow::Continue(())
+        })?;
+        for (epoch, start) in begun {
+            epochs.begin(epoch, start)?;
+        }
+    }
+    if epochs.is_empty() {
+        epochs.begin(0, segments[0].base_offset())?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::LogError;
 use super::files::{self, FileCache, Region};
-use super::index::{Entry, OffsetEntry, SparseIndex, TimeEntry};
+use super::index::{OffsetEntry, SparseIndex, TimeEntry};
 use crate::record::{BatchHeader, HEADER_BYTES};
 
 /// Bytes read at once when headers are walked.
@@ -151,10 +151,7 @@ impl Segment {
 
     pub fn index_bytes(&self) -> u64 {
         let mut indexes = self.lock();
-        // Compared as Kafka does, each index with its own limit: the time index has entries half as large again.
-        let offsets = indexes.offsets.bytes() / OffsetEntry::BYTES as u64;
-        let times = indexes.times.bytes() / TimeEntry::BYTES as u64;
-        (offsets * OffsetEntry::BYTES as u64).max(times * TimeEntry::BYTES as u64)
+        indexes.offsets.bytes().max(indexes.times.bytes())
     }
 
     /// Writes what the indexes still hold in memory, with the closing entry of the time index.
@@ -260,6 +257,7 @@ impl Segment {
             }
         }
         if self.size() == 0 {
+            self.set_indexes(self.new_indexes());
             return Ok(None);
         }
         let last = self.lock().times.last();

@@ -18,13 +18,17 @@ impl Fixture {
     fn new() -> Fixture {
         let root = tempfile::tempdir().expect("temporary directory");
         create_dir(&root.path().join("t-0"), TopicId::random()).expect("create");
-        let env = LogEnv { clock: Clock::manual(1_000_000), files: Arc::new(FileCache::new(4)), sync: false };
+        let env = LogEnv {
+            clock: Clock::manual(1_000_000),
+            files: Arc::new(FileCache::new(4)),
+            sync: false,
+            producer_expiration_ms: Arc::new(AtomicI64::new(86_400_000)),
+        };
         let config = LogConfig {
             segment_bytes: 20_000,
             segment_ms: i64::MAX,
             index_interval_bytes: 500,
             index_bytes_max: 10 << 20,
-            producer_expiration_ms: 86_400_000,
         };
         Fixture { root, env, config }
     }
@@ -265,10 +269,83 @@ fn a_machine_crash_between_segments_ends_the_log_at_the_gap_in_a_new_epoch() {
     let first = files::offset_file(&fixture.dir(), 0, "log");
     let length = std::fs::metadata(&first).expect("metadata").len();
     std::fs::OpenOptions::new().write(true).open(&first).expect("open").set_len(length / 2).expect("cut");
-    let (log, report) = fixture.open_from(OpenMode::MachineDied, 0);
+    let (mut log, report) = fixture.open_from(OpenMode::MachineDied, 0);
     assert!(report.dropped_segments > 0);
     let offsets = read_all(&log, &fixture.env, 0);
     assert_eq!(offsets, (0..log.end() / 3).map(|i| i * 3).collect::<Vec<_>>());
-    assert_eq!(log.leader_epoch(), 1);
+    assert_eq!(log.begin_epoch().expect("begun"), 1);
     assert_eq!(log.epoch_end(0), Some(EpochEnd { epoch: 0, end_offset: log.end() }));
+}
+
+#[test]
+fn a_page_that_a_machine_crash_lost_in_a_sealed_segment_ends_the_log_there() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..200 {
+        log.append(&batch(3, i)).expect("append");
+    }
+    drop(log);
+    let first = files::offset_file(&fixture.dir(), 0, "log");
+    let mut bytes = std::fs::read(&first).expect("read");
+    let size = BatchHeader::read(&bytes).expect("header").size();
+    bytes[5 * size + 100..5 * size + 200].fill(0);
+    std::fs::write(&first, &bytes).expect("write");
+    let (log, report) = fixture.open_from(OpenMode::MachineDied, 0);
+    assert_eq!(log.end(), 15, "five batches before it");
+    assert!(report.dropped_segments > 0);
+}
+
+#[test]
+fn records_appended_after_a_clean_start_are_found_by_their_time() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    log.append(&batch(1, 100)).expect("append");
+    log.close().expect("closed");
+    for (round, timestamp) in [200, 300, 400].into_iter().enumerate() {
+        let mut log = fixture.open(OpenMode::Clean);
+        log.append(&batch(1, timestamp)).expect("append");
+        let snapshot = log.snapshot(-1);
+        let found = snapshot.first_at_or_after(&fixture.env.files, timestamp - 50).expect("looked up").expect("found");
+        assert_eq!(found.offset, round as i64 + 1);
+        assert_eq!(snapshot.max_timestamp(&fixture.env.files).expect("looked up").expect("found").timestamp, timestamp);
+        log.close().expect("closed");
+    }
+    let log = fixture.open(OpenMode::Clean);
+    let found = log.snapshot(-1).first_at_or_after(&fixture.env.files, 350).expect("looked up").expect("found");
+    assert_eq!(found.offset, 3, "also after the last close");
+}
+
+#[test]
+fn no_offset_below_the_start_on_record_is_given_again() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..10 {
+        log.append(&batch(3, i)).expect("append");
+    }
+    drop(log);
+    // The start was moved to 50, and the machine lost what came after 30.
+    let (mut log, _) = fixture.open_from(OpenMode::MachineDied, 50);
+    assert_eq!((log.log_start(), log.end()), (50, 50));
+    assert_eq!(log.append(&batch(3, 99)).expect("append").base_offset, 50);
+    drop(log);
+    let (log, _) = fixture.open_from(OpenMode::ProcessDied, 50);
+    assert_eq!(read_all(&log, &fixture.env, 50), [50]);
+}
+
+#[test]
+fn epochs_are_found_in_the_batches_where_their_file_is_lost() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    for i in 0..30 {
+        if i % 10 == 9 {
+            log.begin_epoch().expect("begun");
+        }
+        log.append(&batch(1, i)).expect("append");
+    }
+    let ends: Vec<_> = (0..=3).map(|epoch| log.epoch_end(epoch)).collect();
+    drop(log);
+    std::fs::write(fixture.dir().join(files::LEADER_EPOCHS), "garbage").expect("write");
+    let log = fixture.open(OpenMode::ProcessDied);
+    assert_eq!(log.leader_epoch(), 3);
+    assert_eq!((0..=3).map(|epoch| log.epoch_end(epoch)).collect::<Vec<_>>(), ends);
 }

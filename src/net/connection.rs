@@ -129,11 +129,11 @@ impl Connection {
             self.dispatch_all()?;
             self.poll_answers(cx)?;
             let all_sent = self.poll_send(cx)?;
-            if all_sent && self.answers.is_empty() && (self.input_ended || self.stopping) {
-                return Poll::Ready(Ok(()));
-            }
             if all_sent && self.may_begin() && self.frame_length()?.is_some_and(|n| self.input.len() >= n) {
                 continue;
+            }
+            if all_sent && self.answers.is_empty() && (self.input_ended || self.stopping) {
+                return Poll::Ready(Ok(()));
             }
             match self.poll_read(cx)? {
                 Poll::Ready(()) => continue,

@@ -166,7 +166,7 @@ pub struct Threads {
 
 /// Serves the bound listeners on `count` threads until the broker stops.
 pub fn start(broker: &Arc<BrokerState>, bound: Vec<Bound>, count: usize, stopping: &Stopping) -> io::Result<Threads> {
-    let memory_bytes = broker.config.get_i64("queued.max.request.bytes");
+    let memory_bytes = broker.config.queued_max_request_bytes();
     let memory = RequestMemory::new(usize::try_from(memory_bytes).unwrap_or(usize::MAX));
     let mut threads = Threads { senders: Vec::new(), handles: Vec::new() };
     let mut receivers = Vec::new();

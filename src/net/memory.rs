@@ -4,8 +4,7 @@
 //! gets no grant stops reading until another gives some back; one that holds a grant, sends nothing and keeps others
 //! waiting is closed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 /// Bytes that every connection may buffer without asking.
@@ -15,8 +14,15 @@ pub const SMALL_FRAME_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct RequestMemory {
     bytes_max: usize,
-    granted: AtomicUsize,
-    waiting: Mutex<Vec<Waker>>,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    granted: usize,
+    /// One grant may go past the bound, so that among frames that fill the pool half-read there is always one that ends.
+    overdrawn: bool,
+    waiting: Vec<Waker>,
 }
 
 /// What one connection holds; given back when dropped.
@@ -24,36 +30,21 @@ pub struct RequestMemory {
 pub struct Grant {
     memory: Arc<RequestMemory>,
     bytes: usize,
+    overdraws: bool,
 }
 
 impl RequestMemory {
+    /// `bytes_max` bounds all grants together but for one, which may be as large as a frame.
     pub fn new(bytes_max: usize) -> Arc<RequestMemory> {
-        Arc::new(RequestMemory { bytes_max, granted: AtomicUsize::new(0), waiting: Mutex::default() })
+        Arc::new(RequestMemory { bytes_max, pool: Mutex::default() })
     }
 
     pub fn grant(self: &Arc<Self>) -> Grant {
-        Grant { memory: self.clone(), bytes: 0 }
+        Grant { memory: self.clone(), bytes: 0, overdraws: false }
     }
 
-    /// Whether somebody waits for memory.
-    pub fn is_short(&self) -> bool {
-        !self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        self.granted
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |granted| {
-                // A single frame may exceed the pool when it is alone: it could never be served otherwise.
-                let next = granted + bytes;
-                (next <= self.bytes_max || granted == 0).then_some(next)
-            })
-            .is_ok()
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.granted.fetch_sub(bytes, Ordering::AcqRel);
-        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        waiting.into_iter().for_each(Waker::wake);
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,26 +58,38 @@ impl Grant {
         if bytes <= self.bytes {
             return true;
         }
-        let more = bytes - self.bytes;
-        if !self.memory.take(more) {
-            self.memory.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(waker.clone());
-            // Between the refusal and the registration somebody may have given back: look again.
-            if !self.memory.take(more) {
+        let mut pool = self.memory.pool();
+        let granted = pool.granted + (bytes - self.bytes);
+        if granted > self.memory.bytes_max && !self.overdraws {
+            if pool.overdrawn {
+                if !pool.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
+                    pool.waiting.push(waker.clone());
+                }
                 return false;
             }
+            (pool.overdrawn, self.overdraws) = (true, true);
         }
+        pool.granted = granted;
         self.bytes = bytes;
         true
     }
 
+    /// Whether somebody waits for memory.
     pub fn is_short(&self) -> bool {
-        self.memory.is_short()
+        !self.memory.pool().waiting.is_empty()
     }
 
     pub fn release(&mut self) {
-        if self.bytes > 0 {
-            self.memory.give_back(std::mem::take(&mut self.bytes));
+        if self.bytes == 0 {
+            return;
         }
+        let waiting = {
+            let mut pool = self.memory.pool();
+            pool.granted -= std::mem::take(&mut self.bytes);
+            pool.overdrawn &= !std::mem::take(&mut self.overdraws);
+            std::mem::take(&mut pool.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -103,23 +106,40 @@ mod tests {
     #[test]
     fn grants_are_bounded_and_given_back() {
         let memory = RequestMemory::new(100);
-        let (mut a, mut b) = (memory.grant(), memory.grant());
+        let (mut a, mut b, mut c) = (memory.grant(), memory.grant(), memory.grant());
         assert!(a.grow_to(60, Waker::noop()));
-        assert!(!b.grow_to(50, Waker::noop()));
-        assert!(memory.is_short());
-        assert!(b.grow_to(40, Waker::noop()));
-        drop(a);
-        assert!(!memory.is_short(), "whoever waited was woken");
-        assert!(b.grow_to(100, Waker::noop()));
-        assert!(!memory.grant().grow_to(1, Waker::noop()));
+        assert!(b.grow_to(50, Waker::noop()), "one may overdraw");
+        assert!(!c.grow_to(1, Waker::noop()));
+        assert!(!a.grow_to(61, Waker::noop()));
+        assert!(c.is_short());
+        drop(b);
+        assert!(!c.is_short(), "whoever waited was woken");
+        assert!(c.grow_to(40, Waker::noop()));
     }
 
     #[test]
-    fn a_frame_above_the_bound_is_served_alone() {
+    fn of_frames_that_fill_the_pool_half_read_one_ends() {
+        let memory = RequestMemory::new(100);
+        let (mut a, mut b) = (memory.grant(), memory.grant());
+        let mut ended = 0;
+        for step in 1..=10 {
+            let bytes = step * 10;
+            let grown = [a.grow_to(bytes, Waker::noop()), b.grow_to(bytes, Waker::noop())];
+            ended = grown.iter().filter(|grown| **grown).count();
+        }
+        assert_eq!(ended, 1, "the other one waits");
+        a.release();
+        assert!(b.grow_to(100, Waker::noop()));
+        assert_eq!(memory.pool().granted, 100);
+    }
+
+    #[test]
+    fn a_frame_above_the_bound_is_served_in_steps() {
         let memory = RequestMemory::new(100);
         let mut a = memory.grant();
-        assert!(a.grow_to(1000, Waker::noop()));
-        let mut b = memory.grant();
-        assert!(!b.grow_to(1, Waker::noop()));
+        assert!((1..=20).all(|step| a.grow_to(step * 50, Waker::noop())));
+        assert!(!memory.grant().grow_to(1, Waker::noop()));
+        a.release();
+        assert!(memory.grant().grow_to(100, Waker::noop()));
     }
 }

@@ -15,6 +15,8 @@ const WAL_BYTES_MAX: u64 = 24 << 20;
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// A file of them without a row.
+const NO_OFFSETS: &str = "0\n0\n";
 
 /// The generations on the disk: WAL records above the older one's LSN are kept, so that either can serve.
 #[derive(Clone, Copy, Default)]
@@ -35,11 +37,9 @@ pub fn when_wal_is_large(manager: &TopicManager) {
 pub fn checkpoint(manager: &TopicManager) -> Result<(), LogError> {
     let held = manager.wal_held.load(Ordering::Relaxed);
     let data_lsn = if held { lock(&manager.last_checkpoint).data_lsn } else { manager.env.wal().last_lsn() };
-    for topic in manager.topics() {
-        if topic.settings().resolved.flush_messages == 1 {
-            for partition in topic.partitions().iter() {
-                partition.sync(&manager.env.log.files)?;
-            }
+    for partition in manager.topics().iter().flat_map(|topic| topic.partitions().to_vec()) {
+        if partition.rests_on_wal() {
+            partition.sync(&manager.env.log)?;
         }
     }
     write_snapshot_between_groups(manager, data_lsn)
@@ -59,6 +59,8 @@ pub fn write_snapshot(manager: &TopicManager, data_lsn: u64) -> Result<(), LogEr
     snapshot.data_lsn = data_lsn;
     // The first one of a fresh directory says nothing that would be missed.
     let sync = manager.env.log.sync && snapshot.metadata_lsn > 0;
+    // First, so that no topic of the snapshot finds the offsets of an earlier one of its name.
+    write_offset_checkpoints(manager, sync);
     snapshot.write(&manager.env.data_dir, sync)?;
     let previous = {
         let mut last = lock(&manager.last_checkpoint);
@@ -110,8 +112,8 @@ fn row(topic: &super::Topic) -> TopicRow {
     }
 }
 
-/// Writes Kafka's three offset files. Only the recovery points are read again, by us or by Kafka.
-pub fn write_offset_checkpoints(manager: &TopicManager) {
+/// Writes Kafka's three offset files. We read the recovery points again, and the log starts where the metadata is lost.
+pub fn write_offset_checkpoints(manager: &TopicManager, sync: bool) {
     let mut recovery_points = Vec::new();
     let mut log_starts = Vec::new();
     let mut high_watermarks = Vec::new();
@@ -125,8 +127,8 @@ pub fn write_offset_checkpoints(manager: &TopicManager) {
             if partition.log_start_on_record() > 0 {
                 log_starts.push(row(partition.log_start_on_record()));
             }
-            if let Some(end) = partition.with_open_log(|log| log.end()) {
-                high_watermarks.push(row(end));
+            if partition.end_on_record() > 0 {
+                high_watermarks.push(row(partition.end_on_record()));
             }
         }
     }
@@ -139,10 +141,14 @@ pub fn write_offset_checkpoints(manager: &TopicManager) {
             let _ = writeln!(text, "{topic} {partition} {offset}");
         }
         let path = dir.join(name);
-        if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        let unchanged = match std::fs::read_to_string(&path) {
+            Ok(old) => old == text,
+            Err(_) => text == NO_OFFSETS,
+        };
+        if unchanged {
             continue;
         }
-        if let Err(error) = files::replace(&path, text.as_bytes(), manager.env.log.sync) {
+        if let Err(error) = files::replace(&path, text.as_bytes(), sync) {
             tracing::warn!(path = %path.display(), %error, "could not write an offset checkpoint");
         }
     }
@@ -150,7 +156,15 @@ pub fn write_offset_checkpoints(manager: &TopicManager) {
 
 /// Recovery points by partition. They only save work: an unreadable file counts as empty.
 pub fn read_recovery_points(data_dir: &Path) -> HashMap<(String, i32), i64> {
-    let Ok(text) = std::fs::read_to_string(data_dir.join(RECOVERY_POINTS)) else { return HashMap::new() };
+    read_offsets(&data_dir.join(RECOVERY_POINTS))
+}
+
+pub fn read_log_starts(data_dir: &Path) -> HashMap<(String, i32), i64> {
+    read_offsets(&data_dir.join(LOG_STARTS))
+}
+
+fn read_offsets(path: &Path) -> HashMap<(String, i32), i64> {
+    let Ok(text) = std::fs::read_to_string(path) else { return HashMap::new() };
     text.lines()
         .skip(2)
         .filter_map(|line| {

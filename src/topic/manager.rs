@@ -216,13 +216,13 @@ impl TopicManager {
                     leader_epochs: BTreeMap::new(),
                 };
                 let topic = self.add_topic(&row, &HashMap::new());
-                self.env.upkeep.send(Task::MakeDirectories(topic));
+                self.make_directories_soon(topic);
             }
             MetadataRecord::TopicDeleted { id, .. } => self.remove_topic(TopicId(uuid::Uuid::from_u128(id))),
             MetadataRecord::PartitionsAdded { id, total } => {
                 if let Some(topic) = self.topic_by_id(TopicId(uuid::Uuid::from_u128(id))) {
                     self.grow(&topic, total);
-                    self.env.upkeep.send(Task::MakeDirectories(topic));
+                    self.make_directories_soon(topic);
                 }
             }
             MetadataRecord::TopicConfig { id, configs } => {
@@ -254,6 +254,13 @@ impl TopicManager {
                     topic.directories_made.store(true, Ordering::Relaxed);
                 }
             }
+        }
+    }
+
+    /// Not during replay, which may go on to tell that they were made: the start looks at the end what is still to do.
+    fn make_directories_soon(&self, topic: Arc<Topic>) {
+        if self.env.wal.get().is_some() {
+            self.env.upkeep.send(Task::MakeDirectories(topic));
         }
     }
 
@@ -335,7 +342,7 @@ impl TopicManager {
             *config = Arc::new(changed);
             config.clone()
         };
-        self.env.producer_expiration_ms.store(config.get_i64("producer.id.expiration.ms"), Ordering::Relaxed);
+        self.env.log.producer_expiration_ms.store(config.get_i64("producer.id.expiration.ms"), Ordering::Relaxed);
         for topic in self.topics() {
             let settings = topic.settings();
             let resolved = TopicConfig::resolve(&config, &settings.overrides);

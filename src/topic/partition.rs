@@ -13,8 +13,7 @@ use crate::base::TopicId;
 use crate::base::waiters::{WaitList, Waiter};
 use crate::config::TopicConfig;
 use crate::log::{
-    self, AppendError, Appended, FileCache, Log, LogConfig, LogEnv, LogError, OpenMode, Region, Snapshot,
-    TimestampedOffset,
+    self, AppendError, Appended, Log, LogConfig, LogEnv, LogError, OpenMode, Region, Snapshot, TimestampedOffset,
 };
 use crate::record::PreparedBatch;
 use crate::wal::{Ticket, Wal, WalError};
@@ -26,7 +25,6 @@ pub struct PartitionEnv {
     /// Set once replay is done; nothing is appended before.
     pub wal: OnceLock<Wal>,
     pub upkeep: Upkeep,
-    pub producer_expiration_ms: AtomicI64,
     /// How logs that were not opened yet were left by the last run.
     pub open_mode: OpenMode,
 }
@@ -48,8 +46,11 @@ pub struct Partition {
     /// On record before the log is opened; see [`Partition::log_start_on_record`].
     log_start: AtomicI64,
     recovery_point: AtomicI64,
+    /// The end of a log that was closed.
+    closed_end: AtomicI64,
     /// Closed by this process for want of use: its files are whole.
     closed_in_order: AtomicBool,
+    offline: AtomicBool,
 }
 
 enum State {
@@ -68,6 +69,8 @@ struct OpenLog {
     settings: Settings,
     /// Whether everything before the next append is on the disk or in the WAL.
     wal_continuous: bool,
+    /// The end of the last batch that went through the WAL.
+    journalled_end: i64,
     unflushed_messages: i64,
     /// Since [`Partition::close_if_idle`] last asked.
     used: bool,
@@ -154,7 +157,9 @@ impl Partition {
             leader_epoch: AtomicI32::new(0),
             log_start: AtomicI64::new(log_start),
             recovery_point: AtomicI64::new(recovery_point),
+            closed_end: AtomicI64::new(0),
             closed_in_order: AtomicBool::new(false),
+            offline: AtomicBool::new(false),
         }
     }
 
@@ -170,20 +175,22 @@ impl Partition {
         self.leader_epoch.store(epoch, Ordering::Relaxed);
     }
 
-    /// Why the partition cannot be used, if that is known.
-    pub fn offline_reason(&self) -> Option<String> {
-        match &*self.lock() {
-            State::Offline(why) => Some(why.clone()),
-            _ => None,
-        }
+    /// Whether the partition is known to be unusable. Asks for no lock.
+    pub fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Relaxed)
     }
 
     pub fn set_offline(&self, why: String) {
         let mut state = self.lock();
         if matches!(*state, State::Closed | State::Open(_)) {
             tracing::error!(partition = %self.dir_name(), why, "the partition is offline");
-            *state = State::Offline(why);
+            self.go_offline(&mut state, why);
         }
+    }
+
+    fn go_offline(&self, state: &mut State, why: String) {
+        *state = State::Offline(why);
+        self.offline.store(true, Ordering::Relaxed);
     }
 
     /// Appends one prepared batch: sequence check, offset, write, and, for a durable topic, its place in the WAL, all
@@ -215,7 +222,7 @@ impl Partition {
         if appended.duplicate {
             // It may still be on its way to the disk: wait for whatever was appended last.
             let ticket = if through_wal && open.high_watermark < open.log.end() {
-                env.wal().append(KIND_BARRIER, &[], None).ok()
+                Some(self.append_to_wal(env, open, KIND_BARRIER, &[], appended.end)?)
             } else {
                 None
             };
@@ -253,11 +260,23 @@ impl Partition {
     ) -> Result<Ticket, PartitionError> {
         let mut head = batch.head;
         crate::record::batch::assign(&mut head, appended.base_offset, open.log.leader_epoch());
-        let partition = self.clone();
-        let end = appended.end;
-        let on_commit = Box::new(move |result: &Result<(), WalError>| partition.committed(end, result.is_ok()));
         let payload: [&[u8]; 4] = [self.topic_id.0.as_bytes(), &(self.index as u32).to_be_bytes(), &head, &batch.body];
-        env.wal().append(KIND_BATCH, &payload, Some(on_commit)).map_err(|error| {
+        open.journalled_end = appended.end;
+        self.append_to_wal(env, open, KIND_BATCH, &payload, appended.end)
+    }
+
+    /// Once it is on the disk, so is everything below `end`.
+    fn append_to_wal(
+        self: &Arc<Self>,
+        env: &PartitionEnv,
+        open: &mut OpenLog,
+        kind: u8,
+        payload: &[&[u8]],
+        end: i64,
+    ) -> Result<Ticket, PartitionError> {
+        let partition = self.clone();
+        let on_commit = Box::new(move |result: &Result<(), WalError>| partition.committed(end, result.is_ok()));
+        env.wal().append(kind, payload, Some(on_commit)).map_err(|error| {
             open.wal_continuous = false;
             PartitionError::Storage(error.to_string())
         })
@@ -384,10 +403,16 @@ impl Partition {
     ) -> Result<(), PartitionError> {
         let mut state = self.opened(env, config)?;
         let State::Open(open) = &mut *state else { return Err(PartitionError::Deleted) };
+        open.journalled_end = open.journalled_end.max(batch.header.next_offset());
         let end = open.log.end();
         if batch.header.last_offset() < end || batch.header.last_offset() < open.log.log_start() {
             return Ok(());
         }
+        if batch.header.base_offset < end && open.log.is_empty() {
+            // The log was lost, and its start lies within this batch.
+            open.log.begin_anew(batch.header.base_offset)?;
+        }
+        let end = open.log.end();
         if batch.header.base_offset != end {
             return Err(PartitionError::Storage(format!(
                 "the write-ahead log has a batch at offset {} of {}, whose log ends at {end}",
@@ -395,7 +420,7 @@ impl Partition {
                 self.dir_name()
             )));
         }
-        open.high_watermark = open.log.append_checked(batch)?;
+        open.high_watermark = open.log.append_replayed(batch)?;
         Ok(())
     }
 
@@ -417,13 +442,29 @@ impl Partition {
         self.with_open_log(|log| log.recovery_point()).unwrap_or(self.recovery_point.load(Ordering::Relaxed))
     }
 
+    pub fn end_on_record(&self) -> i64 {
+        self.with_open_log(|log| log.end()).unwrap_or(self.closed_end.load(Ordering::Relaxed))
+    }
+
+    /// Whether records are acknowledged that are on the disk in the WAL only.
+    pub fn rests_on_wal(&self) -> bool {
+        matches!(&*self.lock(), State::Open(open) if open.journalled_end > open.log.recovery_point())
+    }
+
+    /// The machine went down: whatever readers saw beyond the end is gone, and a new epoch lets them find out (KIP-101).
+    pub fn begin_epoch_after_crash(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<(), PartitionError> {
+        let epoch = self.with_log(env, config, |log| log.begin_epoch())??;
+        self.leader_epoch.store(epoch, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Syncs the log without holding its lock meanwhile.
-    pub fn sync(&self, files: &FileCache) -> Result<(), LogError> {
+    pub fn sync(&self, env: &LogEnv) -> Result<(), LogError> {
         let Some(unsynced) = self.with_open_log(|log| log.unsynced()) else { return Ok(()) };
-        if unsynced.is_empty() {
+        if !env.sync || unsynced.is_empty() {
             return Ok(());
         }
-        let end = unsynced.sync(files)?;
+        let end = unsynced.sync(&env.files)?;
         self.with_open_log(|log| log.synced_up_to(end));
         Ok(())
     }
@@ -431,8 +472,7 @@ impl Partition {
     pub fn reconfigure(&self, config: &TopicConfig) {
         if let State::Open(open) = &mut *self.lock() {
             open.settings = Settings { flush_messages: config.flush_messages };
-            let expiration = open.log.producer_expiration_ms();
-            open.log.set_config(log_config(config, expiration));
+            open.log.set_config(log_config(config));
         }
     }
 
@@ -453,13 +493,26 @@ impl Partition {
         if std::mem::take(&mut open.used) || open.high_watermark < open.log.end() {
             return Ok(());
         }
+        drop(state);
+        self.close_in_order()
+    }
+
+    /// Closes an open log; the next use opens it again.
+    pub fn close_in_order(&self) -> Result<(), LogError> {
+        let mut state = self.lock();
+        let State::Open(open) = &mut *state else { return Ok(()) };
         // Synced as well: a checkpoint asks open logs only.
         open.log.close()?;
-        self.recovery_point.store(open.log.recovery_point(), Ordering::Relaxed);
-        self.log_start.fetch_max(open.log.log_start(), Ordering::Relaxed);
+        self.note_closed(&open.log);
         self.closed_in_order.store(true, Ordering::Relaxed);
         *state = State::Closed;
         Ok(())
+    }
+
+    fn note_closed(&self, log: &Log) {
+        self.recovery_point.store(log.recovery_point(), Ordering::Relaxed);
+        self.log_start.fetch_max(log.log_start(), Ordering::Relaxed);
+        self.closed_end.store(log.end(), Ordering::Relaxed);
     }
 
     /// Closes an open log in order, synced unless the caller does that for all of them. Later use finds the partition
@@ -468,8 +521,8 @@ impl Partition {
         let mut state = self.lock();
         if let State::Open(open) = &mut *state {
             let result = if sync { open.log.close() } else { open.log.finish() };
-            self.recovery_point.store(open.log.recovery_point(), Ordering::Relaxed);
-            *state = State::Offline("the broker is stopping".into());
+            self.note_closed(&open.log);
+            self.go_offline(&mut state, "the broker is stopping".into());
             return result;
         }
         Ok(())
@@ -504,7 +557,7 @@ impl Partition {
             Err(error) => {
                 let why = error.to_string();
                 tracing::error!(partition = %self.dir_name(), why, "the partition cannot be opened: it is offline");
-                *state = State::Offline(why.clone());
+                self.go_offline(&mut state, why.clone());
                 Err(PartitionError::Storage(why))
             }
         }
@@ -516,11 +569,10 @@ impl Partition {
         if log::read_topic_id(&dir).is_some_and(|id| id != self.topic_id) {
             return Err(LogError::Corrupt(format!("{} belongs to another topic id", dir.display())));
         }
-        let expiration = env.producer_expiration_ms.load(Ordering::Relaxed);
         let (log, _report) = Log::open(
             &dir,
             env.log.clone(),
-            log_config(config, expiration),
+            log_config(config),
             if self.closed_in_order.load(Ordering::Relaxed) { OpenMode::Clean } else { env.open_mode },
             self.log_start.load(Ordering::Relaxed),
             self.recovery_point.load(Ordering::Relaxed),
@@ -531,6 +583,7 @@ impl Partition {
             log,
             settings: Settings { flush_messages: config.flush_messages },
             wal_continuous: false,
+            journalled_end: 0,
             unflushed_messages: 0,
             used: true,
         })
@@ -551,13 +604,12 @@ fn is_passing(error: &LogError) -> bool {
     }
 }
 
-fn log_config(config: &TopicConfig, producer_expiration_ms: i64) -> LogConfig {
+fn log_config(config: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: u64::from(config.segment_bytes),
         segment_ms: config.segment_ms,
         index_interval_bytes: u64::from(config.index_interval_bytes),
         index_bytes_max: u64::from(config.segment_index_bytes),
-        producer_expiration_ms,
     }
 }
 

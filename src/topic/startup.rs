@@ -9,11 +9,11 @@ use super::manager::{TopicManager, TopicManagerOptions, lock};
 use super::metadata::{
     KIND_BATCH, KIND_METADATA, MetadataRecord, MetadataSnapshot, TopicRow, previous_path, snapshot_path,
 };
-use super::partition::PartitionEnv;
+use super::partition::{Partition, PartitionEnv};
 use super::upkeep::{self, Task};
 use super::{PartitionError, changes, checkpoint};
 use crate::base::TopicId;
-use crate::config::{BrokerValues, DynamicBrokerConfig};
+use crate::config::{BrokerValues, DynamicBrokerConfig, TopicConfig};
 use crate::log::{self, FileCache, LogEnv, OpenMode};
 use crate::record::PreparedBatch;
 use crate::wal::{Observer, Replayed, Wal};
@@ -35,10 +35,10 @@ impl TopicManager {
                 clock: options.clock.clone(),
                 files: Arc::new(FileCache::new(SEALED_FILES_OPEN_MAX)),
                 sync: !options.ephemeral,
+                producer_expiration_ms: Arc::new(AtomicI64::new(config.get_i64("producer.id.expiration.ms"))),
             },
             wal: OnceLock::new(),
             upkeep,
-            producer_expiration_ms: AtomicI64::new(config.get_i64("producer.id.expiration.ms")),
             open_mode: options.open_mode,
         });
         let manager = Arc::new(TopicManager::new(env, config, changes));
@@ -80,11 +80,14 @@ impl TopicManager {
         lock(&self.last_checkpoint).data_lsn = snapshot.data_lsn;
         self.mark_missing_directories(&names);
 
-        let mut replay = Replay { manager: self, snapshot: &snapshot, orphans: BTreeMap::new() };
+        let mut replay =
+            Replay { manager: self, snapshot: &snapshot, orphans: BTreeMap::new(), deleted: HashSet::new() };
         let on_fatal = options.on_fatal.clone();
         let observer = Box::new(WalObserver { env: Arc::downgrade(&self.env), on_fatal });
-        let wal = Wal::open(&options.data_dir.join("wal"), after_lsn, |record| replay.record(record), observer)
-            .map_err(|e| e.to_string())?;
+        let last_lsn = snapshot.metadata_lsn.max(snapshot.data_lsn);
+        let wal =
+            Wal::open(&options.data_dir.join("wal"), after_lsn, last_lsn, |record| replay.record(record), observer)
+                .map_err(|e| e.to_string())?;
         if let Some((id, lsn)) = replay.orphans.iter().next() {
             return Err(format!(
                 "the write-ahead log has a batch (record {lsn}) of topic id {id}, which no metadata names"
@@ -95,11 +98,12 @@ impl TopicManager {
         let _ = self.env.wal.set(wal);
         self.mark_missing_directories(&directory_names(&options.data_dir)?);
         self.sweep_directories(&names);
-        if after_lsn.is_none() {
-            checkpoint::write_snapshot(self, 0).map_err(|e| e.to_string())?;
-        }
         if options.open_mode == OpenMode::MachineDied {
-            self.recover_all_logs();
+            self.mend_all_logs()?;
+        }
+        if after_lsn.is_none() {
+            self.raise_producer_ids()?;
+            checkpoint::write_snapshot(self, 0).map_err(|e| e.to_string())?;
         }
         Ok(())
     }
@@ -109,7 +113,7 @@ impl TopicManager {
         for topic in self.topics().iter().filter(|t| t.directories_made()) {
             for partition in topic.partitions().iter() {
                 let name = partition.dir_name();
-                if !names.contains(&name) && partition.offline_reason().is_none() {
+                if !names.contains(&name) && !partition.is_offline() {
                     partition.set_offline(format!("the directory {name} is missing"));
                 }
             }
@@ -139,15 +143,42 @@ impl TopicManager {
     }
 
     /// After a crash of the machine every log is mended before it is served, so that a second crash finds it whole.
-    fn recover_all_logs(&self) {
+    fn mend_all_logs(&self) -> Result<(), String> {
+        self.each_log(|partition, config| partition.begin_epoch_after_crash(&self.env, config))
+    }
+
+    /// Without a snapshot nobody knows which producer ids were handed out, but for those that the logs remember.
+    fn raise_producer_ids(&self) -> Result<(), String> {
+        let mut end = self.producer_ids_end();
+        self.each_log(|partition, config| {
+            let largest = partition.with_log(&self.env, config, |log| log.largest_producer_id())?;
+            end = end.max(largest.map_or(0, |id| id + 1));
+            Ok(())
+        })?;
+        self.set_producer_ids_end(end);
+        Ok(())
+    }
+
+    /// Opens every log that there is, one after the other. One that is offline is left out; any other error ends it.
+    fn each_log(
+        &self,
+        mut step: impl FnMut(&Partition, &TopicConfig) -> Result<(), PartitionError>,
+    ) -> Result<(), String> {
         for topic in self.topics() {
             let settings = topic.settings();
             for partition in topic.partitions().iter() {
-                if self.env.data_dir.join(partition.dir_name()).is_dir() {
-                    let _ = partition.offsets(&self.env, &settings.resolved);
+                if !self.env.data_dir.join(partition.dir_name()).is_dir() {
+                    continue;
+                }
+                let closed = !partition.is_open();
+                match step(partition, &settings.resolved) {
+                    Err(error) if !partition.is_offline() => return Err(format!("{partition}: {error}")),
+                    _ if closed => partition.close_in_order().map_err(|e| e.to_string())?,
+                    _ => {}
                 }
             }
         }
+        Ok(())
     }
 
     /// Stops the threads, closes every log in order and writes the last checkpoint. Errors are logged: what could not
@@ -164,7 +195,6 @@ impl TopicManager {
         for thread in threads {
             clean &= thread.join().is_ok();
         }
-        checkpoint::write_offset_checkpoints(self);
         if self.env.wal().is_enabled() {
             let held = self.wal_held.load(Ordering::Relaxed);
             let data_lsn =
@@ -226,6 +256,8 @@ struct Replay<'a> {
     snapshot: &'a MetadataSnapshot,
     /// Topic ids of batches that nobody knows, until their deletion turns up.
     orphans: BTreeMap<TopicId, u64>,
+    /// Topics that were deleted. What was being produced to one meanwhile may stand behind its deletion.
+    deleted: HashSet<TopicId>,
 }
 
 impl Replay<'_> {
@@ -234,7 +266,9 @@ impl Replay<'_> {
             KIND_METADATA if record.lsn > self.snapshot.metadata_lsn => {
                 let record = MetadataRecord::decode(record.payload)?;
                 if let MetadataRecord::TopicDeleted { id, .. } = &record {
-                    self.orphans.remove(&TopicId(uuid::Uuid::from_u128(*id)));
+                    let id = TopicId(uuid::Uuid::from_u128(*id));
+                    self.orphans.remove(&id);
+                    self.deleted.insert(id);
                 }
                 self.manager.apply(record);
                 Ok(())
@@ -252,7 +286,7 @@ impl Replay<'_> {
         let batch = PreparedBatch::trusted(bytes::Bytes::copy_from_slice(batch)).ok_or_else(malformed)?;
         let Some(topic) = self.manager.topic_by_id(id) else {
             // Up to the snapshot's metadata an unknown topic is one that was deleted since.
-            if record.lsn > self.snapshot.metadata_lsn {
+            if record.lsn > self.snapshot.metadata_lsn && !self.deleted.contains(&id) {
                 self.orphans.entry(id).or_insert(record.lsn);
             }
             return Ok(());
@@ -263,13 +297,13 @@ impl Replay<'_> {
                 record.lsn, topic.name
             ));
         };
-        if partition.offline_reason().is_some() {
+        if partition.is_offline() {
             self.manager.wal_held.store(true, Ordering::Relaxed);
             return Ok(());
         }
         match partition.replay(&self.manager.env, &topic.settings().resolved, &batch) {
             Ok(()) | Err(PartitionError::Deleted) => Ok(()),
-            Err(_) if partition.offline_reason().is_some() => {
+            Err(_) if partition.is_offline() => {
                 self.manager.wal_held.store(true, Ordering::Relaxed);
                 Ok(())
             }
@@ -327,6 +361,7 @@ fn partition_of(name: &str) -> Option<(&str, u32)> {
 
 /// Topics as their directories name them: without configuration, so that nothing deletes their data.
 fn scan_directories(data_dir: &Path, names: &HashSet<String>) -> Vec<TopicRow> {
+    let log_starts = checkpoint::read_log_starts(data_dir);
     let mut found: HashMap<(String, TopicId), u32> = HashMap::new();
     for name in names {
         if let Some((topic, partition)) = partition_of(name)
@@ -345,12 +380,12 @@ fn scan_directories(data_dir: &Path, names: &HashSet<String>) -> Vec<TopicRow> {
                 BTreeMap::new()
             },
             configs_known: super::is_internal(&name),
+            log_starts: (0..=last).filter_map(|p| Some((p, *log_starts.get(&(name.clone(), p as i32))?))).collect(),
             name,
             topic_id,
             partitions: last + 1,
             created_at_ms: 0,
             directories_made: true,
-            log_starts: BTreeMap::new(),
             leader_epochs: BTreeMap::new(),
         })
         .collect();

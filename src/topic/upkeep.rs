@@ -94,17 +94,30 @@ impl UpkeepQueue {
 
     fn run(self, manager: &TopicManager) {
         let clock = manager.env.log.clock.clone();
+        let every = |key| Duration::from_millis(manager.config().get_i64(key).max(1000) as u64);
         let mut next_expiry = clock.instant();
+        let mut last_checkpoint = clock.instant();
         loop {
-            let interval = manager.config().get_i64("log.flush.offset.checkpoint.interval.ms").max(1000);
             if manager.env.upkeep.is_stopping() {
                 return;
             }
-            match self.0.recv_timeout(Duration::from_millis(interval as u64)) {
+            let next_checkpoint = last_checkpoint + every("log.flush.offset.checkpoint.interval.ms");
+            if clock.instant() >= next_checkpoint {
+                last_checkpoint = clock.instant();
+                close_idle_logs(manager);
+                checkpoint::write_offset_checkpoints(manager, manager.env.log.sync);
+                checkpoint::when_wal_is_large(manager);
+            }
+            if clock.instant() >= next_expiry {
+                next_expiry = clock.instant() + every("producer.id.expiration.check.interval.ms");
+                expire_producers(manager);
+            }
+            let wait = next_checkpoint.min(next_expiry).saturating_duration_since(clock.instant());
+            match self.0.recv_timeout(wait) {
                 Ok(Task::MakeDirectories(topic)) => make_directories(manager, &topic),
                 Ok(Task::Purge(dir)) => purge(&dir),
                 Ok(Task::Sync(partition)) => {
-                    if let Err(error) = partition.sync(&manager.env.log.files) {
+                    if let Err(error) = partition.sync(&manager.env.log) {
                         tracing::error!(partition = %partition.dir_name(), %error, "could not sync a sealed segment");
                     }
                 }
@@ -113,22 +126,16 @@ impl UpkeepQueue {
                     checkpoint::when_wal_is_large(manager);
                 }
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    close_idle_logs(manager);
-                    checkpoint::write_offset_checkpoints(manager);
-                    checkpoint::when_wal_is_large(manager);
-                }
-            }
-            if clock.instant() >= next_expiry {
-                let every = manager.config().get_i64("producer.id.expiration.check.interval.ms").max(1000);
-                next_expiry = clock.instant() + Duration::from_millis(every as u64);
-                expire_producers(manager);
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 }
 
 fn make_directories(manager: &TopicManager, topic: &Arc<Topic>) {
+    if topic.directories_made() {
+        return;
+    }
     let partitions = topic.partitions();
     for partition in partitions.iter() {
         if manager.topic_by_id(topic.id).is_none() || manager.env.upkeep.is_stopping() {
@@ -146,6 +153,13 @@ fn make_directories(manager: &TopicManager, topic: &Arc<Topic>) {
         for partition in partitions.iter() {
             manager.env.upkeep.discard_directory(&manager.env.data_dir, &topic.name, partition.index, topic.id);
         }
+        return;
+    }
+    // From that record on a missing directory counts as damage.
+    if manager.env.log.sync
+        && let Err(error) = log::files::sync_dir(&manager.env.data_dir.join(&*topic.name))
+    {
+        tracing::warn!(topic = %topic.name, %error, "could not sync the data directory");
         return;
     }
     let record = MetadataRecord::DirectoriesMade { id: topic.id.0.as_u128() };

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Kind, Replayed, WalError, failed};
+use super::{KIND_REFUSED, Kind, Replayed, WalError, failed};
 
 const MAGIC: &[u8; 8] = b"OTTLAWAL";
 const VERSION: u32 = 1;
@@ -227,7 +227,7 @@ pub fn open_all(
         file.begin(first_lsn);
         let mut next = first_lsn;
         while let Some((record, size)) = decode_record(&bytes[file.used as usize..]).filter(|(r, _)| r.lsn == next) {
-            if after_lsn.is_none_or(|after| record.lsn > after) {
+            if record.kind != KIND_REFUSED && after_lsn.is_none_or(|after| record.lsn > after) {
                 replay(record).map_err(|why| what(&why))?;
             }
             next += 1;

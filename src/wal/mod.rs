@@ -28,6 +28,8 @@ const METADATA_RESERVE_BYTES: u64 = FIRST_FILE_BYTES / 2;
 
 /// What a record is, for whoever replays it.
 pub type Kind = u8;
+/// Stands for a record that was refused for want of space: LSNs follow each other without a gap. Nobody replays it.
+const KIND_REFUSED: Kind = 0;
 
 #[derive(Clone, Debug)]
 pub enum WalError {
@@ -89,6 +91,8 @@ pub(crate) struct Shared {
 
 struct State {
     next_lsn: u64,
+    /// The last LSN in the files.
+    written_lsn: u64,
     next_number: u64,
     building: Group,
     files: Vec<WalFile>,
@@ -105,6 +109,7 @@ struct State {
 struct Group {
     bytes: Vec<u8>,
     first_lsn: u64,
+    last_lsn: u64,
     members: Vec<OnCommit>,
     outcome: Arc<Outcome>,
 }
@@ -166,10 +171,12 @@ impl Wal {
     }
 
     /// Opens the journal in `dir`, replays every record with an LSN above `after_lsn` in order (`None`: all there are),
-    /// and goes on behind the last one. A torn end of the last file is cut; anything else that does not fit is an error.
+    /// and goes on behind the last one, or behind `last_lsn` if that is known to have been given out. A torn end of the
+    /// last file is cut; anything else that does not fit is an error.
     pub fn open(
         dir: &Path,
         after_lsn: Option<u64>,
+        last_lsn: u64,
         replay: impl FnMut(Replayed<'_>) -> Result<(), String>,
         observer: Box<dyn Observer>,
     ) -> Result<Wal, WalError> {
@@ -189,7 +196,8 @@ impl Wal {
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             state: Mutex::new(State {
-                next_lsn: opened.next_lsn,
+                next_lsn: opened.next_lsn.max(last_lsn + 1),
+                written_lsn: opened.next_lsn - 1,
                 next_number,
                 building: Group::default(),
                 files,
@@ -237,6 +245,7 @@ impl Wal {
         if group.bytes.is_empty() {
             group.first_lsn = lsn;
         }
+        group.last_lsn = lsn;
         file::encode_record(&mut group.bytes, lsn, kind, parts);
         group.members.extend(on_commit);
         let ticket = Ticket { lsn, outcome: Some(group.outcome.clone()) };

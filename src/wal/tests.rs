@@ -13,10 +13,15 @@ impl Observer for Quiet {
 type Seen = Vec<(u64, Vec<u8>)>;
 
 fn open(dir: &Path, after_lsn: u64) -> Result<(Wal, Seen), WalError> {
+    open_behind(dir, after_lsn, 0)
+}
+
+fn open_behind(dir: &Path, after_lsn: u64, last_lsn: u64) -> Result<(Wal, Seen), WalError> {
     let mut seen = Vec::new();
     let wal = Wal::open(
         dir,
         Some(after_lsn),
+        last_lsn,
         |r| {
             seen.push((r.lsn, r.payload.to_vec()));
             Ok(())
@@ -74,6 +79,24 @@ fn a_torn_end_is_cut_and_lsns_go_on() {
     wal.close();
     let (wal, seen) = open(dir.path(), 0).expect("open");
     assert_eq!(seen[2], (3, b"third again".to_vec()));
+    wal.close();
+}
+
+#[test]
+fn lsns_that_were_given_out_and_never_written_leave_no_gap() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (wal, _) = open(dir.path(), 0).expect("open");
+    wal.append(1, &[b"first"], None).expect("append").wait().expect("commit");
+    wal.close();
+    // As after groups that were refused for want of space, or were on their way when the process died.
+    let (wal, _) = open_behind(dir.path(), 0, 10).expect("open");
+    assert_eq!(wal.last_lsn(), 10);
+    for late in [b"eleven", b"twelve"] {
+        wal.append(1, &[late], None).expect("append").wait().expect("commit");
+    }
+    wal.close();
+    let (wal, seen) = open(dir.path(), 0).expect("open");
+    assert_eq!(seen, [(1, b"first".to_vec()), (11, b"eleven".to_vec()), (12, b"twelve".to_vec())]);
     wal.close();
 }
 

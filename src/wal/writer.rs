@@ -3,8 +3,8 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use super::file::WalFile;
-use super::{FILE_BYTES, Group, METADATA_RESERVE_BYTES, Shared, WalError, is_out_of_space};
+use super::file::{WalFile, encode_record};
+use super::{FILE_BYTES, Group, KIND_REFUSED, METADATA_RESERVE_BYTES, Shared, WalError, is_out_of_space};
 
 pub(super) fn run(shared: &Shared) {
     let mut spare_bytes = Vec::new();
@@ -21,7 +21,7 @@ pub(super) fn run(shared: &Shared) {
             let next = Group { bytes: std::mem::take(&mut spare_bytes), ..Group::default() };
             std::mem::replace(&mut state.building, next)
         };
-        let result = commit(shared, &group);
+        let result = commit(shared, &mut group);
         if let Err(WalError::Failed(what)) = &result {
             shared.lock().failed = Some(what.clone());
             shared.observer.failed(what);
@@ -38,13 +38,15 @@ pub(super) fn run(shared: &Shared) {
     }
 }
 
-fn commit(shared: &Shared, group: &Group) -> Result<(), WalError> {
-    let rolled = begin_file_for(shared, group)?;
+fn commit(shared: &Shared, group: &mut Group) -> Result<(), WalError> {
+    let last_lsn = close_gap(shared, group);
+    let rolled = begin_file_for(shared, group).inspect_err(|_| shared.low_space.store(true, Ordering::Relaxed))?;
     let writing = {
         let mut state = shared.lock();
         let file = state.files.last_mut().expect("begun");
         let writing = file.reserve(group.bytes.len() as u64, &shared.dir);
         let room = file.room();
+        state.written_lsn = last_lsn;
         shared.low_space.store(state.spare.is_none() && room < METADATA_RESERVE_BYTES, Ordering::Relaxed);
         writing
     };
@@ -56,6 +58,20 @@ fn commit(shared: &Shared, group: &Group) -> Result<(), WalError> {
     writing.sync().map_err(error)?;
     shared.syncs.fetch_add(1, Ordering::Relaxed);
     Ok(())
+}
+
+/// Puts a record in the place of each that was refused since the last group was written. Answers the group's last LSN.
+fn close_gap(shared: &Shared, group: &mut Group) -> u64 {
+    let written_lsn = shared.lock().written_lsn;
+    let mut refused = Vec::new();
+    for lsn in written_lsn + 1..group.first_lsn {
+        encode_record(&mut refused, lsn, KIND_REFUSED, &[]);
+    }
+    if !refused.is_empty() {
+        group.bytes.splice(..0, refused);
+        group.first_lsn = written_lsn + 1;
+    }
+    group.last_lsn
 }
 
 /// Begins the next file if the group does not fit into the last one: the spare if it is large enough. Answers whether it
