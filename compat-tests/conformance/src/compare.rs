@@ -14,6 +14,7 @@ pub struct Difference {
     pub step: String,
     pub request: String,
     pub path: String,
+    /// The whole value; [`shown`] cuts it for people.
     pub kafka: String,
     pub ours: String,
 }
@@ -57,61 +58,64 @@ fn step_differences(scenario: &str, step: usize, kafka: &Value, ours: &Value) ->
     let named = if kafka.is_null() { ours } else { kafka };
     let text = |field: &str| named[field].as_str().unwrap_or_default().to_string();
     let mut found = Vec::new();
-    let mut add = |path: &str, kafka: &Value, ours: &Value| {
+    let mut add = |path: &str, kafka: Option<&Value>, ours: Option<&Value>| {
         found.push(Difference {
             scenario: scenario.to_string(),
             step: format!("{} {}", step + 1, text("step")),
             request: text("request"),
             path: path.to_string(),
-            kafka: shown(kafka),
-            ours: shown(ours),
+            kafka: text_of(kafka),
+            ours: text_of(ours),
         });
     };
     if kafka.is_null() || ours.is_null() || kafka.get("stopped").is_some() || ours.get("stopped").is_some() {
         if kafka != ours {
-            add("", kafka, ours);
+            add("", Some(kafka), Some(ours));
         }
     } else {
         if (&kafka["step"], &kafka["request"]) != (&ours["step"], &ours["request"]) {
-            add("step", &kafka["step"], &ours["step"]);
+            add("step", Some(&kafka["step"]), Some(&ours["step"]));
         }
-        walk("", &kafka["answer"], &ours["answer"], &mut add);
+        walk("", Some(&kafka["answer"]), Some(&ours["answer"]), &mut add);
     }
     found
 }
 
-fn walk(path: &str, kafka: &Value, ours: &Value, add: &mut impl FnMut(&str, &Value, &Value)) {
+/// Nothing stands for a field or an element that is absent: JSON null and false are values of the protocol.
+type Present<'a> = Option<&'a Value>;
+
+fn walk(path: &str, kafka: Present, ours: Present, add: &mut impl FnMut(&str, Present, Present)) {
     match (kafka, ours) {
-        (Value::Object(theirs), Value::Object(mine)) => {
+        (Some(Value::Object(theirs)), Some(Value::Object(mine))) => {
             let names: BTreeSet<&String> = theirs.keys().chain(mine.keys()).collect();
             for name in names {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                walk(&path, theirs.get(name).unwrap_or(&ABSENT), mine.get(name).unwrap_or(&ABSENT), add);
+                walk(&path, theirs.get(name), mine.get(name), add);
             }
         }
-        (Value::Array(theirs), Value::Array(mine)) => walk_list(path, theirs, mine, add),
+        (Some(Value::Array(theirs)), Some(Value::Array(mine))) => walk_list(path, theirs, mine, add),
         _ if kafka != ours => add(path, kafka, ours),
         _ => {}
     }
 }
 
 /// Named elements are compared by name, so that one that is missing does not shift all others, and then by their order.
-fn walk_list(path: &str, theirs: &[Value], mine: &[Value], add: &mut impl FnMut(&str, &Value, &Value)) {
+fn walk_list(path: &str, theirs: &[Value], mine: &[Value], add: &mut impl FnMut(&str, Present, Present)) {
     let (Some(their_names), Some(my_names)) = (names(theirs), names(mine)) else {
         for i in 0..theirs.len().max(mine.len()) {
-            walk(&format!("{path}[{i}]"), theirs.get(i).unwrap_or(&ABSENT), mine.get(i).unwrap_or(&ABSENT), add);
+            walk(&format!("{path}[{i}]"), theirs.get(i), mine.get(i), add);
         }
         return;
     };
     let all: BTreeSet<&str> = their_names.iter().chain(&my_names).copied().collect();
     for name in &all {
         let find = |list: &[&str]| list.iter().position(|n| n == name);
-        let theirs = find(&their_names).map_or(&ABSENT, |i| &theirs[i]);
-        let mine = find(&my_names).map_or(&ABSENT, |i| &mine[i]);
+        let theirs = find(&their_names).map(|i| &theirs[i]);
+        let mine = find(&my_names).map(|i| &mine[i]);
         walk(&format!("{path}[{name}]"), theirs, mine, add);
     }
     if their_names.len() == all.len() && my_names.len() == all.len() && their_names != my_names {
-        add(&format!("{path} (order)"), &Value::from(their_names), &Value::from(my_names));
+        add(&format!("{path} (order)"), Some(&Value::from(their_names)), Some(&Value::from(my_names)));
     }
 }
 
@@ -124,19 +128,17 @@ fn names(list: &[Value]) -> Option<Vec<&str>> {
     (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
 }
 
-/// JSON null is a value of the protocol; this one says that there is no such field or element.
-static ABSENT: Value = Value::Bool(false);
+fn text_of(value: Present) -> String {
+    value.map_or_else(|| "absent".into(), Value::to_string)
+}
 
 const SHOWN_CHARS: usize = 300;
 
-fn shown(value: &Value) -> String {
-    if std::ptr::eq(value, &ABSENT) {
-        return "absent".into();
-    }
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+/// A value for people: its beginning.
+pub fn shown(value: &str) -> String {
+    match value.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_string(),
     }
 }
 
@@ -151,7 +153,8 @@ pub fn render(report: &Report, table: &str) -> String {
             last = heading;
         }
         let path = if difference.path.is_empty() { "(whole step)" } else { &difference.path };
-        text.push_str(&format!("    {path}\n        kafka {}\n        ours  {}\n", difference.kafka, difference.ours));
+        let (kafka, ours) = (shown(&difference.kafka), shown(&difference.ours));
+        text.push_str(&format!("    {path}\n        kafka {kafka}\n        ours  {ours}\n"));
     }
     text.push_str(&format!("\n{table}\n"));
     if !report.unmet.is_empty() {
@@ -165,4 +168,28 @@ pub fn render(report: &Report, table: &str) -> String {
         accepted::ACCEPTED.len()
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_absent_is_neither_false_nor_null() {
+        let played = |answer: Value| {
+            BTreeMap::from([("a/b".to_string(), json!([{ "step": "s", "request": "r", "answer": answer }]))])
+        };
+        let found = |kafka: Value, ours: Value| {
+            let differences = compare(&played(kafka), &played(ours)).unexplained;
+            differences.into_iter().map(|d| (d.path, d.kafka, d.ours)).collect::<Vec<_>>()
+        };
+        let text = |path: &str, kafka: &str, ours: &str| vec![(path.into(), kafka.into(), ours.into())];
+        assert_eq!(found(json!({ "x": false }), json!({})), text("x", "false", "absent"));
+        assert_eq!(found(json!({}), json!({ "x": false })), text("x", "absent", "false"));
+        assert_eq!(found(json!([1, null]), json!([1])), text("[1]", "null", "absent"));
+        assert_eq!(found(json!([{ "name": "n" }]), json!([])).len(), 1);
+        assert_eq!(found(json!({ "x": [false] }), json!({ "x": [false] })), []);
+    }
 }

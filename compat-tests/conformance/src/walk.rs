@@ -96,7 +96,11 @@ impl Found {
         for difference in &self.differences {
             text.push_str(&format!(
                 "  step {} ({}) {}\n      kafka {}\n      ours  {}\n",
-                difference.step, difference.request, difference.path, difference.kafka, difference.ours
+                difference.step,
+                difference.request,
+                difference.path,
+                compare::shown(&difference.kafka),
+                compare::shown(&difference.ours)
             ));
         }
         text

@@ -11,7 +11,7 @@ use rdkafka::bindings;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -54,7 +54,8 @@ impl Worker {
             .set("heartbeat.interval.ms", "100")
             .set("max.poll.interval.ms", MAX_POLL_INTERVAL_MS.max(settings.session_timeout_ms).to_string())
             .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "earliest")
+            // Everything has a committed offset: who does not find it says so, and starts nowhere else.
+            .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
             .set("check.crcs", "true");
         if let Some(instance) = instance {
@@ -101,6 +102,9 @@ fn run(consumer: BaseConsumer<Books>, topic: &str, order: &AtomicU8) {
     while order.load(Ordering::SeqCst) == RUN {
         match consumer.poll(Duration::from_millis(20)) {
             Some(Ok(message)) => books.auditor.processed(&books.identity, message.partition(), message.offset()),
+            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
+                books.auditor.violation(format!("{}: no committed offset was found", books.identity));
+            }
             // What the session or the connection had to say; librdkafka goes on by itself.
             Some(Err(KafkaError::MessageConsumption(_))) | None => {}
             Some(Err(error)) => books.auditor.violation(format!("{}: {error}", books.identity)),
@@ -120,13 +124,15 @@ fn run(consumer: BaseConsumer<Books>, topic: &str, order: &AtomicU8) {
     }
 }
 
-/// Ends librdkafka's threads and connections without closing the consumer.
+/// Ends librdkafka's threads and connections without closing the consumer: after a fatal error it has nothing more to say
+/// to the group, no commit and no good-bye.
 fn crash(consumer: BaseConsumer<Books>) {
-    let native = consumer.client().native_ptr();
-    // Its own drop would close it, which says good-bye to the group: what it holds in Rust is leaked instead.
-    std::mem::forget(consumer);
-    // SAFETY: a live handle of which nobody else has a copy; no message of it is borrowed any more.
-    unsafe { bindings::rd_kafka_destroy_flags(native, bindings::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) };
+    let fatal = bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FATAL;
+    // SAFETY: a live handle, and a string that outlives the call.
+    unsafe {
+        bindings::rd_kafka_test_fatal_error(consumer.client().native_ptr(), fatal, c"crashed by the test".as_ptr())
+    };
+    drop(consumer);
 }
 
 struct Books {
