@@ -140,6 +140,47 @@ fn sigterm_answers_what_is_parked_and_stops_cleanly() {
     assert_eq!(broker.client().read_values("t", 0), ["x"]);
 }
 
+/// Has answers of many megabytes waiting for a client that reads none of them.
+fn ask_without_reading(broker: &Broker) -> Client {
+    let mut client = broker.client();
+    client.create_topic("much", 1, &[]).expect("answered");
+    for _ in 0..8 {
+        client.must_produce("much", 0, &Batch::of_values(["x".repeat(900_000)]));
+    }
+    let mut deaf = broker.client();
+    for _ in 0..16 {
+        deaf.send(12, &fetch_request("much", 0, 0, 0)).expect("sent");
+    }
+    deaf
+}
+
+#[test]
+fn a_client_that_takes_no_answers_does_not_hold_the_stop() {
+    let mut broker = Broker::start();
+    let deaf = ask_without_reading(&broker);
+    // Its first answer fills the socket once others are served.
+    broker.client().assert_undisturbed();
+    let start = Instant::now();
+    broker.request_stop();
+    assert_eq!(broker.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(10), "stopped after {:?}", start.elapsed());
+    assert!(broker.data_dir().join(".kafka_cleanshutdown").exists(), "the clean mark is written");
+    drop(deaf);
+    broker.restart();
+    assert_eq!(broker.client().read_values("much", 0).len(), 8);
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_idle() {
+    let broker = Options::new().set("connections.max.idle.ms", 1000).start();
+    let mut deaf = ask_without_reading(&broker);
+    broker.client().assert_undisturbed();
+    let closed = || broker.log().iter().any(|line| line.contains("idle for connections.max.idle.ms"));
+    compat_tests::wait_until("it is closed", Duration::from_secs(10), closed);
+    // What the sockets held is there, and then the end.
+    compat_tests::wait_until("the answers end", Duration::from_secs(10), || deaf.read_frame().is_err());
+}
+
 #[test]
 fn ephemeral_leaves_nothing() {
     // S20

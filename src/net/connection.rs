@@ -30,6 +30,8 @@ const READ_BYTES: usize = 8 << 10;
 const FIRST_ROOM_BYTES_MAX: usize = 256 << 10;
 /// A frame that makes no progress for so long gives way when others wait for its memory.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
+/// How long a stop waits for a client to take its answers.
+const STOP_WAIT: Duration = Duration::from_secs(3);
 
 const LENGTH_BYTES: usize = 4;
 
@@ -61,8 +63,8 @@ pub async fn serve(stream: TcpStream, context: Arc<Context>, options: Connection
     let mut connection = Connection::new(stream, context, options);
     let mut stop: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { stopping.wait().await });
     let end = poll_fn(|cx| {
-        if !connection.stopping && stop.as_mut().poll(cx).is_ready() {
-            connection.stopping = true;
+        if connection.stop_by.is_none() && stop.as_mut().poll(cx).is_ready() {
+            connection.stop_by = Some(tokio::time::Instant::now() + STOP_WAIT);
         }
         connection.poll(cx)
     })
@@ -87,7 +89,12 @@ impl From<io::Error> for End {
 
 enum Slot {
     Ready(Frame),
-    Waiting { answer: api::LaterFrame, holds_back: bool },
+    /// With the bytes of its request, which it may still refer to.
+    Waiting {
+        answer: api::LaterFrame,
+        holds_back: bool,
+        request_bytes: usize,
+    },
 }
 
 struct Connection {
@@ -97,12 +104,15 @@ struct Connection {
     input: BytesMut,
     grant: Grant,
     answers: VecDeque<Slot>,
+    /// Of the requests in `answers`.
+    request_bytes: usize,
     output: Output,
     last_active: Instant,
     timer: Pin<Box<Sleep>>,
     /// The client sends no more, or must not.
     input_ended: bool,
-    stopping: bool,
+    /// Set once the broker stops.
+    stop_by: Option<tokio::time::Instant>,
 }
 
 impl Connection {
@@ -115,12 +125,13 @@ impl Connection {
             input: BytesMut::new(),
             grant,
             answers: VecDeque::new(),
+            request_bytes: 0,
             output: Output::default(),
             last_active: now,
             timer: Box::pin(tokio::time::sleep(options.idle_max)),
             options,
             input_ended: false,
-            stopping: false,
+            stop_by: None,
         }
     }
 
@@ -132,7 +143,7 @@ impl Connection {
             if all_sent && self.may_begin() && self.frame_length()?.is_some_and(|n| self.input.len() >= n) {
                 continue;
             }
-            if all_sent && self.answers.is_empty() && (self.input_ended || self.stopping) {
+            if all_sent && self.answers.is_empty() && (self.input_ended || self.stop_by.is_some()) {
                 return Poll::Ready(Ok(()));
             }
             match self.poll_read(cx)? {
@@ -145,7 +156,7 @@ impl Connection {
 
     /// Whether another request may be begun now.
     fn may_begin(&self) -> bool {
-        !self.stopping
+        self.stop_by.is_none()
             && self.output.bytes() < OUTPUT_BYTES_MAX
             && self.answers.len() < DURABLE_MAX
             && !matches!(self.answers.back(), Some(Slot::Waiting { holds_back: true, .. }))
@@ -177,16 +188,26 @@ impl Connection {
             match api::dispatch(&self.context, frame).map_err(|e| End::BadRequest(e.0))? {
                 Reply::Now(frame) if self.answers.is_empty() => self.push(frame)?,
                 Reply::Now(frame) => self.answers.push_back(Slot::Ready(frame)),
-                Reply::Later(answer) => self.answers.push_back(Slot::Waiting { answer, holds_back: true }),
-                Reply::Durable(answer) => self.answers.push_back(Slot::Waiting { answer, holds_back: false }),
+                Reply::Later(answer) => self.wait_for(answer, true, length),
+                Reply::Durable(answer) => self.wait_for(answer, false, length),
                 Reply::Nothing => {}
                 Reply::Close => return Err(End::BadRequest("an unacknowledged Produce failed".into())),
             }
-            if self.grant.bytes() > 0 && self.input.len() <= SMALL_FRAME_BYTES {
-                self.grant.release();
-            }
+            self.give_back_memory();
         }
         Ok(())
+    }
+
+    fn wait_for(&mut self, answer: api::LaterFrame, holds_back: bool, request_bytes: usize) {
+        self.request_bytes += request_bytes;
+        self.answers.push_back(Slot::Waiting { answer, holds_back, request_bytes });
+    }
+
+    fn give_back_memory(&mut self) {
+        if self.grant.bytes() > 0 {
+            let held = self.input.len() + self.request_bytes;
+            self.grant.shrink_to(if held <= SMALL_FRAME_BYTES { 0 } else { held });
+        }
     }
 
     /// Moves answers that are ready to the output, in order.
@@ -194,15 +215,17 @@ impl Connection {
         while let Some(slot) = self.answers.front_mut() {
             let frame = match slot {
                 Slot::Ready(frame) => std::mem::take(frame),
-                Slot::Waiting { answer, .. } => match answer.as_mut().poll(cx) {
+                Slot::Waiting { answer, request_bytes, .. } => match answer.as_mut().poll(cx) {
                     Poll::Ready(frame) => {
                         self.last_active = self.context.broker.clock.instant();
+                        self.request_bytes -= *request_bytes;
                         frame
                     }
                     Poll::Pending => return Ok(()),
                 },
             };
             self.answers.pop_front();
+            self.give_back_memory();
             self.push(frame)?;
         }
         Ok(())
@@ -218,13 +241,19 @@ impl Connection {
 
     /// Sends until all is sent or the socket takes no more.
     fn poll_send(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, End> {
+        let before = self.output.bytes();
         while !self.output.is_empty() {
             match self.stream.try_io(Interest::WRITABLE, || self.output.send(&self.stream)) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => match self.stream.poll_write_ready(cx) {
                     Poll::Ready(ready) => ready?,
-                    Poll::Pending => return Ok(false),
+                    Poll::Pending => {
+                        if self.output.bytes() < before {
+                            self.last_active = self.context.broker.clock.instant();
+                        }
+                        return Ok(false);
+                    }
                 },
                 Err(e) => return Err(e.into()),
             }
@@ -247,7 +276,13 @@ impl Connection {
             Poll::Ready(Ok(0)) => {
                 self.input_ended = true;
                 // Nobody is left to answer later; what is ready goes out.
-                self.answers.retain(|slot| matches!(slot, Slot::Ready(_) | Slot::Waiting { holds_back: false, .. }));
+                self.answers.retain(|slot| match slot {
+                    Slot::Waiting { holds_back: true, request_bytes, .. } => {
+                        self.request_bytes -= request_bytes;
+                        false
+                    }
+                    _ => true,
+                });
             }
             Poll::Ready(Ok(_)) => self.last_active = self.context.broker.clock.instant(),
             Poll::Ready(Err(e)) => return Err(e.into()),
@@ -268,22 +303,27 @@ impl Connection {
         }
         // As much again as there is: a length alone brings no memory worth the name.
         let more = missing.clamp(READ_BYTES, have.max(FIRST_ROOM_BYTES_MAX));
-        if have + more > SMALL_FRAME_BYTES && missing > READ_BYTES && !self.grant.grow_to(have + more, cx.waker()) {
+        let held = have + more + self.request_bytes;
+        if held > SMALL_FRAME_BYTES && missing > READ_BYTES && !self.grant.grow_to(held, cx.waker()) {
             return Ok(false);
         }
         self.input.reserve(more);
         Ok(true)
     }
 
-    /// Ends a connection that idles, or that holds memory others wait for without making progress.
+    /// Ends a connection that idles, that does not take its answers, or that holds memory others wait for without making
+    /// progress.
     fn poll_timer(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), End>> {
         loop {
-            let holds_memory = self.grant.bytes() > 0;
+            if self.stop_by.is_some_and(|stop_by| tokio::time::Instant::now() >= stop_by) {
+                return Poll::Ready(Err(End::BadRequest("its answers were not taken before the stop".into())));
+            }
+            let holds_memory = self.grant.bytes() > 0 && self.answers.is_empty();
             let idle = self.context.broker.clock.instant().duration_since(self.last_active);
             if holds_memory && self.grant.is_short() && idle >= STALLED_AFTER {
                 return Poll::Ready(Err(End::BadRequest("a stalled frame held memory that others waited for".into())));
             }
-            let busy = !self.answers.is_empty() || !self.output.is_empty();
+            let busy = !self.answers.is_empty() && self.output.is_empty();
             if !busy && idle >= self.options.idle_max {
                 return Poll::Ready(Err(End::BadRequest("idle for connections.max.idle.ms".into())));
             }
@@ -295,6 +335,7 @@ impl Connection {
                 self.options.idle_max - idle
             };
             let deadline = tokio::time::Instant::now() + wait;
+            let deadline = self.stop_by.map_or(deadline, |stop_by| stop_by.min(deadline));
             if self.timer.deadline() > deadline || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(deadline);
             }

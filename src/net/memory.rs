@@ -79,14 +79,18 @@ impl Grant {
         !self.memory.pool().waiting.is_empty()
     }
 
-    pub fn release(&mut self) {
-        if self.bytes == 0 {
+    /// Gives back what is beyond `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        if self.bytes <= bytes {
             return;
         }
         let waiting = {
             let mut pool = self.memory.pool();
-            pool.granted -= std::mem::take(&mut self.bytes);
-            pool.overdrawn &= !std::mem::take(&mut self.overdraws);
+            pool.granted -= self.bytes - bytes;
+            self.bytes = bytes;
+            if self.overdraws && (bytes == 0 || pool.granted <= self.memory.bytes_max) {
+                (pool.overdrawn, self.overdraws) = (false, false);
+            }
             std::mem::take(&mut pool.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
@@ -95,7 +99,7 @@ impl Grant {
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        self.release();
+        self.shrink_to(0);
     }
 }
 
@@ -128,7 +132,7 @@ mod tests {
             ended = grown.iter().filter(|grown| **grown).count();
         }
         assert_eq!(ended, 1, "the other one waits");
-        a.release();
+        a.shrink_to(0);
         assert!(b.grow_to(100, Waker::noop()));
         assert_eq!(memory.pool().granted, 100);
     }
@@ -139,7 +143,7 @@ mod tests {
         let mut a = memory.grant();
         assert!((1..=20).all(|step| a.grow_to(step * 50, Waker::noop())));
         assert!(!memory.grant().grow_to(1, Waker::noop()));
-        a.release();
+        a.shrink_to(0);
         assert!(memory.grant().grow_to(100, Waker::noop()));
     }
 }

@@ -26,18 +26,9 @@ fn short_sessions(play: &mut Play, group: &str) -> Done {
     Ok(())
 }
 
-/// Waits until the group has that many members, with heartbeats of those that stay.
-fn members(
-    play: &mut Play,
-    group: &str,
-    count: usize,
-    mut alive: Option<&mut dyn FnMut() -> ConsumerGroupHeartbeatRequest>,
-) -> Done {
+/// Waits until the group has that many members.
+fn members(play: &mut Play, group: &str, count: usize) -> Done {
     play.wait(&format!("{group} has {count} members"), |play| {
-        if let Some(request) = alive.as_mut() {
-            play.quiet(1, request())?;
-            std::thread::sleep(Duration::from_millis(50));
-        }
         Ok(play.quiet(1, describe(&[group]))?.groups[0].members.len() == count)
     })
 }
@@ -48,12 +39,17 @@ fn session(play: &mut Play) -> Done {
     short_sessions(play, &group)?;
     play.ask("a joins", 1, first(&group, "a", &[&t]))?;
     play.ask("b joins", 1, first(&group, "b", &[&t]))?;
-    // Both epochs of a are good until it is told to revoke.
-    members(play, &group, 1, Some(&mut || beat(&group, "a", 1)))?;
+    // a stays, and keeps one partition, until b is gone: that its epoch follows shows that it has heard of it.
+    let mut epoch = 1;
+    play.wait("a is alone", |play| {
+        std::thread::sleep(Duration::from_millis(50));
+        epoch = joined(play, owning(&group, "a", epoch, &[(&t, &[0])]))?;
+        Ok(epoch == 3)
+    })?;
     play.ask("b has fallen silent", 1, beat(&group, "b", 2))?;
-    members(play, &group, 0, None)?;
+    members(play, &group, 0)?;
     play.ask("a too", 1, describe(&[&group]))?;
-    play.ask("a's heartbeat", 1, beat(&group, "a", 2))?;
+    play.ask("a's heartbeat", 1, beat(&group, "a", 3))?;
     play.ask("a joins again", 1, first(&group, "a", &[&t]))?;
     Ok(())
 }
@@ -66,7 +62,7 @@ fn static_session(play: &mut Play) -> Done {
     let of = |request: ConsumerGroupHeartbeatRequest| request.with_instance_id(Some(text("i")));
     joined(play, of(first(&group, "a", &[&t])))?;
     play.ask("it leaves for a while", 1, of(beat(&group, "a", -2)))?;
-    members(play, &group, 0, None)?;
+    members(play, &group, 0)?;
     play.ask("it was away for too long", 1, describe(&[&group]))?;
     play.ask("it joins anew", 1, of(first(&group, "b", &[&t])))?;
     Ok(())
@@ -79,7 +75,7 @@ fn revocation(play: &mut Play) -> Done {
     joined(play, first(&group, "a", &[&t]).with_rebalance_timeout_ms(500))?;
     joined(play, first(&group, "b", &[&t]))?;
     play.ask("a is to give up one", 1, owning(&group, "a", 1, &[(&t, &[0, 1])]))?;
-    members(play, &group, 1, None)?;
+    members(play, &group, 1)?;
     play.ask("a was too slow", 1, owning(&group, "a", 1, &[(&t, &[0, 1])]))?;
     play.ask("b has all", 1, beat(&group, "b", 2))?;
     play.ask("the group", 1, describe(&[&group]))?;
