@@ -295,7 +295,12 @@ impl Step {
         let version = topics.version();
         // An epoch ahead of the group's was never committed: what was seen with it does not count.
         let stale = seen.is_none_or(|(v, epoch)| v != version || epoch > group.epoch);
-        if !bump && !stale {
+        // An expression about to be resolved brings the epoch itself: until then its topics are missing in the hash.
+        let resolving = || {
+            let mut regexes = group.members_with(updated).filter_map(Member::regex);
+            regexes.any(|regex| !group.resolved.contains_key(regex))
+        };
+        if !bump && (!stale || resolving()) {
             return group.epoch;
         }
         let hash = metadata_hash(group.members_with(updated), &group.resolved, topics);

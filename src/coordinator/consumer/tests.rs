@@ -91,6 +91,8 @@ pub struct Bench {
     pub timers: BTreeMap<(String, u8), (i64, Timer)>,
     pub log: Vec<Change>,
     pub became_classic: Option<migrate::ClassicSnapshot>,
+    /// Expressions wait until this is set again.
+    pub resolves: bool,
 }
 
 fn kind(timer: Timer) -> u8 {
@@ -112,6 +114,7 @@ impl Bench {
             timers: BTreeMap::new(),
             log: Vec::new(),
             became_classic: None,
+            resolves: true,
         }
     }
 
@@ -135,6 +138,7 @@ impl Bench {
                     self.timers.remove(&(member_id, kind(timer)));
                 }
                 Effect::CancelAll { member_id } => self.timers.retain(|(id, _), _| *id != member_id),
+                Effect::ResolveRegexes if !self.resolves => {}
                 Effect::ResolveRegexes => {
                     let outcome = subscription::resolve_regexes(&mut self.group, &at!(self));
                     self.commit(outcome);

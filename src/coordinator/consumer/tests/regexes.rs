@@ -123,3 +123,16 @@ fn expressions_match_whole_names_as_re2_does() {
     let mut bench = Bench::new(&[]);
     assert_eq!(bench.refused(&join_regex("a", "[")), ErrorName::InvalidRegularExpression);
 }
+
+#[test]
+fn no_epoch_of_its_own_for_topics_that_change_before_the_expression_is_resolved() {
+    let mut bench = Bench::new(&[("t", 1), ("u", 1)]);
+    bench.ok(&join_regex("a", "t"));
+    bench.ok(&beat("a", 1));
+    bench.resolves = false;
+    let t = bench.topics.some("t", &[0]);
+    bench.ok(&HeartbeatRequest { subscribed_regex: Some("u".into()), ..owning("a", 2, t) });
+    bench.topics.create("other", 1);
+    bench.ok(&owning("a", 2, Assignment::new()));
+    assert_eq!(bench.group.epoch, 2);
+}
