@@ -11,6 +11,7 @@ use std::time::Duration;
 use compat_tests::batch::Batch;
 use compat_tests::broker::{Broker, Options};
 use compat_tests::calls::{EARLIEST, code};
+use compat_tests::groups::{Member, assignment, code as group_code};
 use compat_tests::needs;
 use compat_tests::wire::Client;
 
@@ -224,4 +225,56 @@ fn creating_a_topic_is_whole_or_refused() {
     }
     assert_eq!(client.topic("wide").expect("answered").partitions.len(), 5000);
     assert_eq!(client.must_produce("wide", 4999, &Batch::of_values(["x"])), 0);
+}
+
+#[test]
+fn a_group_stays_as_its_log_has_it_and_goes_on_when_there_is_room() {
+    let disk = small_disk!();
+    let mut broker = start(&disk);
+    let mut client = broker.client();
+    create(&mut client, "t", false);
+    assert_eq!(client.find_coordinator("g").expect("answered"), 0);
+    let mut member = Member::new("g", &["t"]);
+    member.join_alone(&mut client, "t", 1);
+    let hog = disk.hog_all_but(6 << 10);
+    fill(&mut client, "t");
+    let mut refused = 1;
+    let error = loop {
+        match member.commit(&mut client, "t", 0, refused).expect("answered") {
+            0 => refused += 1,
+            error => break error,
+        }
+        assert!(refused < 10_000, "the disk never filled");
+    };
+    assert_eq!(error, group_code::COORDINATOR_NOT_AVAILABLE);
+    assert_eq!(client.committed_offset("g", "t", 0), refused - 1, "what was refused is not there");
+    let described = client.describe_group("g").expect("answered");
+    assert_eq!((described.group_state.as_str(), described.members.len()), ("Stable", 1));
+    assert_eq!(member.heartbeat(&mut client).expect("answered"), 0);
+    // A new generation cannot be written: nobody is told of one.
+    let mut second = Member::new("g", &["t"]);
+    let mut other = broker.client();
+    second.ask_for_id(&mut other).expect("answered");
+    let joining = second.send_join(&mut other).expect("sent");
+    compat_tests::wait_until("the member is to join again", Duration::from_secs(10), || {
+        member.heartbeat(&mut client).expect("answered") == group_code::REBALANCE_IN_PROGRESS
+    });
+    let rejoined = member.join(&mut client).expect("answered");
+    let joined = second.receive_join(&mut other, joining).expect("answered");
+    assert_eq!((rejoined.error_code, joined.error_code), (0, 0));
+    let both = [(member.id.clone(), assignment("t", &[0])), (second.id.clone(), assignment("t", &[]))];
+    let synced = member.sync(&mut client, &both).expect("answered");
+    assert_eq!(synced.error_code, group_code::COORDINATOR_NOT_AVAILABLE);
+
+    std::fs::remove_file(&hog).expect("removed");
+    compat_tests::wait_until("commits are accepted again", Duration::from_secs(10), || {
+        client.commit("other", "t", 0, 7).expect("answered") == 0
+    });
+    broker.kill();
+    broker.restart();
+    let mut client = broker.client();
+    assert_eq!(client.committed_offset("g", "t", 0), refused - 1);
+    assert_eq!(client.committed_offset("other", "t", 0), 7);
+    let described = client.describe_group("g").expect("answered");
+    assert_eq!((described.group_state.as_str(), described.members.len()), ("Stable", 1), "the generation before");
 }

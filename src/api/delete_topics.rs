@@ -123,9 +123,6 @@ async fn delete(broker: &Arc<BrokerState>, topic: &Topic) -> Outcome {
         })
         .await
         .unwrap_or_else(|e| Err(refusal(errors::of_change(&e), e.to_string())));
-    if result.is_ok() {
-        broker.groups.topic_deleted(&topic.name);
-    }
     let id = if result.is_ok() { id } else { TopicId::ZERO };
     (Some(super::owned(&topic.name).into()), id, result)
 }

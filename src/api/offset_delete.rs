@@ -17,13 +17,20 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: OffsetDeleteRequest = request.decode(body)?;
     let responder = request.responder;
     let topics = &request.broker().topics;
-    let is_known = |topic: &str, partition: i32| topics.topic(topic).is_some_and(|t| t.partition(partition).is_some());
-    let known: Vec<(String, i32)> = asked
-        .topics
-        .iter()
-        .flat_map(|t| t.partitions.iter().map(|p| (t.name.to_string(), p.partition_index)))
-        .filter(|(topic, partition)| is_known(topic, *partition))
-        .collect();
+    let mut known: Vec<(String, i32)> = Vec::new();
+    // Where in `known` each partition is; `None`: there is no such partition.
+    let mut places: Vec<Option<usize>> = Vec::new();
+    for topic in &asked.topics {
+        let found = topics.topic(&topic.name);
+        for partition in &topic.partitions {
+            let index = partition.partition_index;
+            let exists = found.as_ref().is_some_and(|t| t.partition(index).is_some());
+            places.push(exists.then_some(known.len()));
+            if exists {
+                known.push((topic.name.to_string(), index));
+            }
+        }
+    }
     let outcome = request.broker().groups.delete_offsets(&asked.group_id, &known);
     Ok(Reply::Later(Box::pin(async move {
         let outcome = match outcome {
@@ -34,19 +41,19 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         match outcome {
             Err(error) => response.error_code = errors::of_group(error).code(),
             Ok(results) => {
+                let mut places = places.into_iter();
+                let mut code = || match places.next().flatten().and_then(|at| results.get(at)) {
+                    None => Error::UnknownTopicOrPartition.code(),
+                    Some(result) => result.map_or_else(|e| errors::of_group(e).code(), |()| errors::NONE),
+                };
                 for topic in asked.topics.into_iter().filter(|t| !t.partitions.is_empty()) {
                     let partitions = topic
                         .partitions
                         .iter()
                         .map(|p| {
-                            let key = (topic.name.to_string(), p.partition_index);
-                            let code = match known.iter().position(|k| *k == key) {
-                                None => Error::UnknownTopicOrPartition.code(),
-                                Some(at) => results[at].map_or_else(|e| errors::of_group(e).code(), |()| errors::NONE),
-                            };
                             OffsetDeleteResponsePartition::default()
                                 .with_partition_index(p.partition_index)
-                                .with_error_code(code)
+                                .with_error_code(code())
                         })
                         .collect();
                     let out = OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions);

@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::errors;
 use super::{Api, BadRequest, Reply, Request};
-use crate::coordinator::CommittedOffset;
+use crate::coordinator::{CommittedOffset, GroupOffsets};
 
 pub const API: Api =
     Api { key: 9, name: "OffsetFetch", versions: (1, 9), advertised_from: 1, flexible_from: 6, handle };
@@ -61,26 +61,24 @@ fn fetch(
     (member_id, epoch): (Option<&str>, i32),
     wanted: Option<Vec<(TopicName, Vec<i32>)>>,
 ) -> Result<Vec<TopicOffsets>, i16> {
-    let committed =
-        request.broker().groups.committed(group, member_id, epoch).map_err(|e| errors::of_group(e).code())?;
-    if let Some(wanted) = wanted {
-        let of = |name: &TopicName, p: i32| committed.get(&(name.to_string(), p)).cloned();
-        return Ok(wanted
+    let read = |committed: &GroupOffsets| match wanted {
+        Some(wanted) => wanted
             .into_iter()
             .map(|(name, partitions)| {
-                let partitions = partitions.into_iter().map(|p| (p, of(&name, p))).collect();
+                let of = |p: i32| (p, committed.get(&name, p).cloned());
+                let partitions = partitions.into_iter().map(of).collect();
                 (name, partitions)
             })
-            .collect());
-    }
-    let mut topics: Vec<TopicOffsets> = Vec::new();
-    for ((topic, partition), offset) in committed {
-        match topics.last_mut() {
-            Some((name, partitions)) if **name == *topic => partitions.push((partition, Some(offset))),
-            _ => topics.push((TopicName(StrBytes::from_string(topic)), vec![(partition, Some(offset))])),
-        }
-    }
-    Ok(topics)
+            .collect(),
+        None => committed
+            .topics()
+            .map(|(name, partitions)| {
+                let partitions = partitions.iter().map(|(p, offset)| (*p, Some(offset.clone()))).collect();
+                (TopicName(StrBytes::from_string(name.to_owned())), partitions)
+            })
+            .collect(),
+    };
+    request.broker().groups.committed(group, member_id, epoch, read).map_err(|e| errors::of_group(e).code())
 }
 
 /// Offset, leader epoch and metadata as they are told.

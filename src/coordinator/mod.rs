@@ -16,9 +16,9 @@ mod shard;
 mod timers;
 
 pub use error::GroupError;
-pub use offsets::{Commit, CommittedOffset, OffsetCommitRequest};
+pub use offsets::{Commit, CommittedOffset, GroupOffsets, OffsetCommitRequest};
 pub use runtime::{Done, GroupCoordinator};
-pub use shard::{DescribedGroup, DescribedMember, GroupListing, GroupState};
+pub use shard::{DescribedGroup, DescribedMember, GroupListing};
 
 /// The internal topic that holds it all.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";

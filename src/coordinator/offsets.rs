@@ -42,8 +42,46 @@ pub struct CommittedOffset {
 /// Not to expire at a certain time, but by `offsets.retention.minutes`.
 pub const NO_EXPIRY: i64 = -1;
 
-/// By topic and partition.
-pub type GroupOffsets = BTreeMap<(String, i32), CommittedOffset>;
+/// What one group has committed: by topic, then by partition. No topic is there without a partition.
+#[derive(Debug, Default)]
+pub struct GroupOffsets(BTreeMap<String, BTreeMap<i32, CommittedOffset>>);
+
+impl GroupOffsets {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn get(&self, topic: &str, partition: i32) -> Option<&CommittedOffset> {
+        self.0.get(topic)?.get(&partition)
+    }
+
+    pub fn topics(&self) -> impl Iterator<Item = (&str, &BTreeMap<i32, CommittedOffset>)> {
+        self.0.iter().map(|(topic, partitions)| (topic.as_str(), partitions))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, i32, &CommittedOffset)> {
+        self.topics().flat_map(|(topic, partitions)| partitions.iter().map(move |(p, offset)| (topic, *p, offset)))
+    }
+
+    pub fn partitions_of(&self, topic: &str) -> impl Iterator<Item = i32> {
+        self.0.get(topic).into_iter().flat_map(|partitions| partitions.keys().copied())
+    }
+
+    pub fn insert(&mut self, topic: &str, partition: i32, offset: CommittedOffset) {
+        match self.0.get_mut(topic) {
+            Some(partitions) => drop(partitions.insert(partition, offset)),
+            None => drop(self.0.insert(topic.to_owned(), BTreeMap::from([(partition, offset)]))),
+        }
+    }
+
+    pub fn remove(&mut self, topic: &str, partition: i32) {
+        let Some(partitions) = self.0.get_mut(topic) else { return };
+        partitions.remove(&partition);
+        if partitions.is_empty() {
+            self.0.remove(topic);
+        }
+    }
+}
 
 pub fn record_of(request: &OffsetCommitRequest, commit: &Commit, now_ms: i64) -> GroupRecord {
     let retention_ms = request.retention_ms;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use super::changes::{ChangeError, Changes, Touch};
@@ -21,6 +21,8 @@ const DIRECTORIES_AT_ONCE: u32 = 16;
 const PRODUCER_ID_BLOCK: i64 = 1000;
 
 pub type ConfigMap = BTreeMap<String, String>;
+
+type Forget = Box<dyn Fn(&Topic) + Send + Sync>;
 
 /// How a manager is started.
 pub struct TopicManagerOptions {
@@ -48,6 +50,7 @@ pub struct TopicManager {
     /// Grows with every topic that is created, grown or deleted.
     topics_version: AtomicU64,
     pub(super) last_checkpoint: Mutex<super::checkpoint::LastCheckpoint>,
+    on_topic_deleted: OnceLock<Forget>,
 }
 
 #[derive(Default)]
@@ -83,6 +86,7 @@ impl TopicManager {
             wal_held: AtomicBool::new(false),
             topics_version: AtomicU64::new(0),
             last_checkpoint: Mutex::default(),
+            on_topic_deleted: OnceLock::new(),
         }
     }
 
@@ -117,6 +121,11 @@ impl TopicManager {
         let index = self.read_index();
         let collides = |n: &str| n != name && super::collision_key(n) == key && !ignored.iter().any(|i| i == n);
         index.by_name.keys().find(|n| collides(n)).cloned()
+    }
+
+    /// Has `forget` called for every topic that is deleted from now on, before the next change. Can be set once.
+    pub fn on_topic_deleted(&self, forget: impl Fn(&Topic) + Send + Sync + 'static) {
+        let _ = self.on_topic_deleted.set(Box::new(forget));
     }
 
     pub fn config(&self) -> Arc<DynamicBrokerConfig> {
@@ -327,6 +336,9 @@ impl TopicManager {
             self.env.upkeep.discard_directory(&self.env.data_dir, &topic.name, partition.index, id);
         }
         tracing::info!(topic = %topic.name, topic_id = %id, "topic deleted");
+        if let Some(forget) = self.on_topic_deleted.get() {
+            forget(&topic);
+        }
     }
 
     fn configure_topic(&self, topic: &Topic, overrides: ConfigMap, known: bool) {

@@ -194,7 +194,10 @@ impl ClassicGroup {
         member.session_timeout_ms = request.session_timeout_ms;
         member.rebalance_timeout_ms = request.rebalance_timeout_ms;
         member.park_join(parked);
-        member.begin_session(&group, now_ms + i64::from(request.session_timeout_ms), effects);
+        // One that was never answered keeps its longer time.
+        if !member.is_new {
+            member.begin_session(&group, now_ms + i64::from(request.session_timeout_ms), effects);
+        }
     }
 
     /// A static member has come back as another process (KIP-345): the old one is fenced. In a stable group whose protocol

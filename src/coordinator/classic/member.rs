@@ -24,7 +24,8 @@ pub struct Member {
     /// Has not completed a join yet: its client cannot send heartbeats.
     pub is_new: bool,
     session_deadline: i64,
-    session_armed: bool,
+    /// When its timer fires, if it has one.
+    armed_ms: Option<i64>,
 }
 
 static NO_METADATA: Bytes = Bytes::new();
@@ -44,7 +45,7 @@ impl Member {
             awaiting_sync: None,
             is_new: true,
             session_deadline: 0,
-            session_armed: false,
+            armed_ms: None,
         }
     }
 
@@ -62,7 +63,7 @@ impl Member {
             awaiting_sync: None,
             is_new: false,
             session_deadline: 0,
-            session_armed: false,
+            armed_ms: None,
         }
     }
 
@@ -89,30 +90,33 @@ impl Member {
         }
     }
 
-    pub fn answer_sync(&mut self, response: SyncResponse, effects: &mut Effects) {
-        if let Some(parked) = self.awaiting_sync.take() {
+    /// Answers a parked sync, if there is one.
+    pub fn answer_sync(&mut self, response: SyncResponse, effects: &mut Effects) -> bool {
+        let parked = self.awaiting_sync.take();
+        let was_parked = parked.is_some();
+        if let Some(parked) = parked {
             effects.answer(parked, response);
         }
+        was_parked
     }
 
     /// The session lasts until `deadline` now. There is one timer a member, moved when it fires.
     pub fn begin_session(&mut self, group: &str, deadline: i64, effects: &mut Effects) {
-        let earlier = deadline < self.session_deadline;
         self.session_deadline = deadline;
-        if !self.session_armed || earlier {
-            self.session_armed = true;
+        if self.armed_ms.is_none_or(|armed| deadline < armed) {
+            self.armed_ms = Some(deadline);
             effects.arm(deadline, TimerKey::Session { group: group.to_owned(), member: self.id.clone() });
         }
     }
 
     /// The member goes by another id now: its old timer finds nobody.
     pub fn rearm(&mut self) {
-        self.session_armed = false;
+        self.armed_ms = None;
     }
 
     /// Whether the session is over. While a request is parked it is not: the member waits for us.
     pub fn session_timer_fired(&mut self, group: &str, now_ms: i64, effects: &mut Effects) -> bool {
-        self.session_armed = false;
+        self.armed_ms = None;
         let parked = !self.is_new && (self.awaiting_join.is_some() || self.awaiting_sync.is_some());
         if parked {
             self.begin_session(group, now_ms + i64::from(self.session_timeout_ms), effects);

@@ -32,6 +32,18 @@ pub enum ClassicState {
     Stable,
 }
 
+impl ClassicState {
+    /// As ListGroups and DescribeGroups spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClassicState::Empty => "Empty",
+            ClassicState::PreparingRebalance => "PreparingRebalance",
+            ClassicState::CompletingRebalance => "CompletingRebalance",
+            ClassicState::Stable => "Stable",
+        }
+    }
+}
+
 /// One group. `Dead` groups are removed at once.
 #[derive(Debug)]
 pub struct ClassicGroup {
@@ -126,10 +138,6 @@ impl ClassicGroup {
 
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
-    }
-
-    pub fn member_mut(&mut self, id: &str) -> Option<&mut Member> {
-        self.members.get_mut(id)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -13,9 +13,13 @@ impl ClassicGroup {
         }
         // Whoever waits for an assignment of the old generation must join again.
         if self.state == ClassicState::CompletingRebalance {
+            let group = self.id.clone();
             for member in self.members.values_mut() {
                 member.assignment = bytes::Bytes::new();
-                member.answer_sync(SyncResponse::error(GroupError::RebalanceInProgress), effects);
+                if member.answer_sync(SyncResponse::error(GroupError::RebalanceInProgress), effects) {
+                    let timeout = i64::from(member.session_timeout_ms);
+                    member.begin_session(&group, now_ms + timeout, effects);
+                }
             }
         }
         self.sync_deadline = None;

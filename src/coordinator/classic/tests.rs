@@ -7,7 +7,7 @@ use super::*;
 use crate::base::TopicId;
 use crate::coordinator::consumer;
 use crate::coordinator::runtime::Done;
-use crate::coordinator::shard::{Environment, Shard, Topics};
+use crate::coordinator::shard::{Environment, Shard};
 
 const LIMITS: Limits = Limits {
     session_timeout_min_ms: 100,
@@ -19,15 +19,15 @@ const LIMITS: Limits = Limits {
     offsets_check_interval_ms: 600_000,
 };
 
-struct NoTopics;
+struct AnyTopics;
 
-impl consumer::TopicView for NoTopics {
+impl consumer::TopicView for AnyTopics {
     fn version(&self) -> u64 {
         0
     }
 
     fn topic(&self, _: &str) -> Option<(TopicId, i32)> {
-        None
+        Some((TopicId::ZERO, 1))
     }
 
     fn topic_name(&self, _: TopicId) -> Option<String> {
@@ -36,12 +36,6 @@ impl consumer::TopicView for NoTopics {
 
     fn names(&self) -> Vec<String> {
         Vec::new()
-    }
-}
-
-impl Topics for NoTopics {
-    fn is_current(&self, _: &str, _: i64) -> bool {
-        true
     }
 }
 
@@ -64,7 +58,7 @@ impl Fixture {
         let env = Environment {
             now_ms: self.now,
             limits: &self.limits,
-            topics: &NoTopics,
+            topics: &AnyTopics,
             limits_of: &|_| consumer::Limits::default(),
         };
         let result = operation(&mut self.shard, &env, &mut effects);
@@ -228,6 +222,83 @@ fn a_session_ends_without_heartbeats() {
     assert_eq!(answered(&mut f.join(&one, |_| {})).generation, 3);
     f.advance(5_000);
     assert_eq!(f.state(), "Empty");
+}
+
+#[test]
+fn who_asks_again_while_it_joins_keeps_the_time_of_a_new_member() {
+    let mut f = Fixture::new();
+    f.limits.initial_rebalance_delay_ms = 30_000;
+    let long = |r: &mut JoinRequest| {
+        r.requires_member_id = true;
+        r.rebalance_timeout_ms = 60_000;
+    };
+    let id = answered(&mut f.join("", long)).member_id;
+    let _given_up = f.join(&id, long);
+    f.advance(500);
+    let mut joining = f.join(&id, long);
+    f.advance(20_000);
+    assert!(joining.try_recv().is_err());
+    f.advance(40_000);
+    assert_eq!(answered(&mut joining).error, None);
+}
+
+#[test]
+fn who_must_join_again_instead_of_syncing_begins_a_session() {
+    let mut f = Fixture::new();
+    f.limits.size_max = 10;
+    let one = answered(&mut f.join("", |_| {})).member_id;
+    let mut second = f.join("", |_| {});
+    let _first = f.join(&one, |_| {});
+    let two = answered(&mut second).member_id;
+    let mut synced = f.sync(&two, 2, &[]);
+    for _ in 0..9 {
+        f.advance(100);
+        assert_eq!(f.heartbeat(&one, 2), Ok(()));
+    }
+    let _third = f.join("", |_| {});
+    assert_eq!(answered(&mut synced).error, Some(GroupError::RebalanceInProgress));
+    f.advance(900);
+    assert_eq!(f.heartbeat(&two, 2), Err(GroupError::RebalanceInProgress));
+}
+
+#[test]
+fn timers_do_not_multiply() {
+    let mut f = Fixture::new();
+    let (one, two) = f.two_members();
+    for round in 0..100 {
+        f.advance(50);
+        for member in [&one, &two] {
+            assert_eq!(f.heartbeat(member, 2), Ok(()), "round {round}");
+        }
+    }
+    let left = std::iter::from_fn(|| f.shard.timers.take_due(i64::MAX)).count();
+    assert!(left <= 4, "{left} timers: two sessions, and what is left of the rebalance");
+}
+
+#[test]
+fn a_refused_join_of_the_new_protocol_leaves_a_classic_group_as_it_is() {
+    let mut f = Fixture::new();
+    // A subscription to nothing.
+    let readable = |r: &mut JoinRequest| r.protocols = vec![("range".into(), Bytes::from_static(&[0; 10]))];
+    let one = answered(&mut f.join("", readable)).member_id;
+    answered(&mut f.sync(&one, 1, &[]));
+    let mut request = consumer::HeartbeatRequest {
+        member_id: "m".into(),
+        member_epoch: 0,
+        rebalance_timeout_ms: 1_000,
+        subscribed_topics: Some(Vec::new()),
+        subscribed_regex: Some("[".into()),
+        ..Default::default()
+    };
+    let records = f.records;
+    let refused = f.run(|shard, env, effects| shard.consumer_heartbeat("g", &request, env, effects));
+    assert!(refused.is_err());
+    assert_eq!((f.state(), f.records), ("Stable", records));
+    assert_eq!(f.heartbeat(&one, 1), Ok(()));
+    // With a good expression it would have been let in.
+    request.subscribed_regex = Some("t.*".into());
+    let joined = f.run(|shard, env, effects| shard.consumer_heartbeat("g", &request, env, effects));
+    assert_eq!(joined.map(|j| j.member_epoch), Ok(1));
 }
 
 #[test]

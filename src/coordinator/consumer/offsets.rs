@@ -1,4 +1,4 @@
-//! Whether a member may commit, fetch and delete offsets, and whether the group may be deleted.
+//! Whether a member may commit and fetch offsets.
 
 use super::ConsumerGroup;
 use super::error::{ErrorName, GroupError};
@@ -47,14 +47,6 @@ impl ConsumerGroup {
         let Some(member_id) = member_id.or((epoch >= 0).then_some("")) else { return Ok(()) };
         let member = self.member(member_id).ok_or_else(|| unknown_member(self, member_id))?;
         same_epoch(member, epoch)
-    }
-
-    /// Errors: NON_EMPTY_GROUP.
-    pub fn may_delete(&self) -> Result<(), GroupError> {
-        if self.is_empty() {
-            return Ok(());
-        }
-        Err(GroupError::new(ErrorName::NonEmptyGroup, "The group is not empty."))
     }
 }
 

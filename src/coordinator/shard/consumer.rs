@@ -9,8 +9,8 @@ use crate::coordinator::classic::{ClassicGroup, JoinRequest, JoinResponse, Leavi
 use crate::coordinator::consumer::describe::DescribedGroup;
 use crate::coordinator::consumer::member::{ClassicProtocol, JOIN_EPOCH};
 use crate::coordinator::consumer::{
-    self, Change, ConsumerGroup, Effect, ErrorName, HeartbeatRequest, HeartbeatResponse, Limits, Moment, Outcome,
-    Timer, classic, migrate, subscription,
+    self, Change, ConsumerGroup, Effect, ErrorName, HeartbeatRequest, HeartbeatResponse, Limits, Outcome, Timer,
+    classic, migrate, subscription,
 };
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::timers::{MemberTimer, TimerKey};
@@ -44,47 +44,32 @@ impl Shard {
     ) -> Result<HeartbeatResponse, consumer::GroupError> {
         let limits = env.consumer_limits(group_id);
         let at = env.moment(&limits, effects);
-        if request.member_epoch == JOIN_EPOCH {
-            self.make_way_for_consumers(group_id, &at, env, effects)?;
+        if let Some(Group::Consumer(group)) = self.groups.get_mut(group_id) {
+            let outcome = consumer::heartbeat(group, request, &at)?;
+            return Ok(self.take(group_id, outcome, env, effects));
         }
-        let outcome = match self.groups.get_mut(group_id) {
-            Some(Group::Consumer(group)) => consumer::heartbeat(group, request, &at)?,
-            Some(Group::Classic(_)) => {
+        // A refused heartbeat leaves no group behind, and a classic one as it was.
+        let (mut group, upgrade) = match self.groups.get(group_id) {
+            Some(Group::Classic(_)) if request.member_epoch != JOIN_EPOCH => {
                 let message = format!("Group {group_id} is not a consumer group.");
                 return Err(consumer::GroupError::new(ErrorName::GroupIdNotFound, message));
             }
-            None => {
-                let mut group = ConsumerGroup::new(group_id);
-                let outcome = consumer::heartbeat(&mut group, request, &at)?;
-                self.groups.insert(group_id.to_owned(), Group::Consumer(group));
-                outcome
+            Some(Group::Classic(classic)) if !classic.is_empty() => {
+                let upgraded = migrate::upgrade(group_id, &classic.snapshot(), &at)?;
+                let upgrade = Outcome { records: upgraded.records, response: (), effects: upgraded.effects };
+                (upgraded.group, Some(upgrade))
             }
+            _ => (ConsumerGroup::new(group_id), None),
         };
-        Ok(self.take(group_id, outcome, env, effects))
-    }
-
-    /// A classic group that a member of the new protocol joins: an empty one is replaced, one with members is upgraded.
-    fn make_way_for_consumers(
-        &mut self,
-        group_id: &str,
-        at: &Moment<'_>,
-        env: &Environment<'_>,
-        effects: &mut Effects,
-    ) -> Result<(), consumer::GroupError> {
-        let Some(Group::Classic(classic)) = self.groups.get_mut(group_id) else { return Ok(()) };
-        let tombstone = GroupRecord::ClassicGroup { group: group_id.to_owned(), value: None };
-        if classic.is_empty() {
-            effects.records.push(tombstone);
-            self.groups.insert(group_id.to_owned(), Group::Consumer(ConsumerGroup::new(group_id)));
-            return Ok(());
+        let outcome = consumer::heartbeat(&mut group, request, &at)?;
+        if let Some(Group::Classic(mut classic)) = self.groups.insert(group_id.to_owned(), Group::Consumer(group)) {
+            classic.give_way(effects);
+            effects.records.push(GroupRecord::ClassicGroup { group: group_id.to_owned(), value: None });
         }
-        let upgraded = migrate::upgrade(group_id, &classic.snapshot(), at)?;
-        classic.give_way(effects);
-        effects.records.push(tombstone);
-        self.groups.insert(group_id.to_owned(), Group::Consumer(upgraded.group));
-        let outcome = Outcome { records: upgraded.records, response: (), effects: upgraded.effects };
-        self.take(group_id, outcome, env, effects);
-        Ok(())
+        if let Some(upgrade) = upgrade {
+            self.take(group_id, upgrade, env, effects);
+        }
+        Ok(self.take(group_id, outcome, env, effects))
     }
 
     /// Turns an outcome into the shard's records and timers; answers its response.
