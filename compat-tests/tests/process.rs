@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use compat_tests::batch::{Batch, read_batches};
 use compat_tests::broker::{Broker, Listener, Options};
-use compat_tests::calls::{EARLIEST, Resource, code, fetch_request};
+use compat_tests::calls::{EARLIEST, Resource, code, fetch_request, topic_name};
 use compat_tests::wire::{Client, raw_frame};
-use kafka_protocol::messages::{FetchRequest, MetadataRequest};
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::{CreateTopicsRequest, FetchRequest, MetadataRequest};
 
 #[track_caller]
 fn assert_refused(options: Options, exit_code: i32, named: &[&str]) {
@@ -179,6 +180,25 @@ fn a_client_that_takes_no_answers_is_idle() {
     compat_tests::wait_until("it is closed", Duration::from_secs(10), closed);
     // What the sockets held is there, and then the end.
     compat_tests::wait_until("the answers end", Duration::from_secs(10), || deaf.read_frame().is_err());
+}
+
+#[test]
+fn a_request_is_carried_out_also_when_its_client_has_left() {
+    let broker = Broker::start();
+    let mut client = broker.client();
+    let topic = |n: usize| {
+        CreatableTopic::default()
+            .with_name(topic_name(&format!("t{n}")))
+            .with_num_partitions(1)
+            .with_replication_factor(1)
+    };
+    let request = CreateTopicsRequest::default().with_topics((0..2000).map(topic).collect()).with_timeout_ms(30_000);
+    client.send(7, &request).expect("sent");
+    drop(client);
+    let mut other = broker.client();
+    compat_tests::wait_until("all are there", Duration::from_secs(10), || {
+        other.topic_names().expect("answered").len() == 2000
+    });
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         (Resource { kind: resource.resource_type, name: resource.resource_name.to_string() }, change)
     });
     let changes: Vec<_> = changes.collect();
-    Ok(Reply::Later(Box::pin(async move {
+    Ok(Reply::carried_out(async move {
         let answers = alter_each(&broker, changes, asked.validate_only).await;
         let answers = answers.into_iter().map(|altered| {
             AlterConfigsResourceResponse::default()
@@ -34,5 +34,5 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 .with_error_message(altered.error_message)
         });
         responder.frame(&AlterConfigsResponse::default().with_responses(answers.collect()))
-    })))
+    }))
 }

@@ -11,8 +11,8 @@ use kafka_protocol::messages::alter_partition_reassignments_response::{
 use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::create_topics::{Refusal, check_replicas, refusal};
-use super::errors::Error;
+use super::create_topics::check_replicas;
+use super::errors::{Error, Refusal, refusal};
 use super::{Api, BadRequest, Reply, Request};
 
 pub const API: Api = Api {

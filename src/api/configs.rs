@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use kafka_protocol::protocol::StrBytes;
 
-use super::create_topics::{Refusal, refusal};
-use super::errors::{self, Error};
+use super::errors::{self, Error, Refusal, refusal};
 use crate::broker::BrokerState;
 use crate::config::alter::{self, AlterError, AlterOp, AlterTarget, Alteration, ErrorName};
 use crate::topic::{MetadataRecord, TopicManager, Touch, collision_key, validate_name};

@@ -5,15 +5,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
-use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::create_topics::{RECORDS_PER_REQUEST_MAX, Refusal, check_replicas, refusal};
-use super::errors::{self, Error};
+use super::create_topics::{RECORDS_PER_REQUEST_MAX, check_replicas};
+use super::errors::{self, Error, Refusal, refusal};
+use super::later::side_by_side;
 use super::{Api, BadRequest, Reply, Request};
 use crate::broker::BrokerState;
 use crate::topic::{MetadataRecord, TopicManager, Touch, collision_key};
@@ -27,6 +29,8 @@ struct Growth {
     /// Replicas of each new partition.
     assignments: Option<Vec<Vec<i32>>>,
     validate_only: bool,
+    /// Of the whole request (`QuorumController.MAX_RECORDS_PER_USER_OP`): a record for each partition.
+    records_left: Arc<AtomicI64>,
 }
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
@@ -37,36 +41,34 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         let response = CreatePartitionsResponse::default().with_results(asked.topics.into_iter().map(late).collect());
         return Ok(Reply::Now(request.responder.frame(&response)));
     }
-    let mut times = HashMap::new();
+    let mut times: HashMap<TopicName, usize> = HashMap::new();
     for topic in &asked.topics {
-        *times.entry(topic.name.clone()).or_insert(0) += 1;
+        *times.entry(topic.name.clone()).or_default() += 1;
     }
+    let records_left = Arc::new(AtomicI64::new(RECORDS_PER_REQUEST_MAX));
     let mut results = Vec::new();
     let mut growths = Vec::new();
-    let mut answered = Vec::new();
     for topic in asked.topics {
-        if answered.contains(&topic.name) {
-            continue;
-        }
-        answered.push(topic.name.clone());
-        if times[&topic.name] > 1 {
+        // What is named again is answered once.
+        let Some(times) = times.remove(&topic.name) else { continue };
+        if times > 1 {
             results.push((topic.name.to_string(), Err(refusal(Error::InvalidRequest, "Duplicate topic name."))));
         } else {
-            growths.push(growth(topic, asked.validate_only));
+            growths.push(growth(topic, asked.validate_only, records_left.clone()));
         }
     }
     let responder = request.responder;
     let broker = request.broker().clone();
-    Ok(Reply::Later(Box::pin(async move {
-        for growth in growths {
+    Ok(Reply::carried_out(async move {
+        let grown = growths.into_iter().map(|growth| async {
             let name = growth.topic.clone();
-            let result = grow(&broker, growth).await;
-            results.push((name, result));
-        }
+            (name, grow(&broker, growth).await)
+        });
+        results.extend(side_by_side(grown).await);
         let mut response = CreatePartitionsResponse::default();
         response.results = results.into_iter().map(|(name, result)| answer(name, result)).collect();
         responder.frame(&response)
-    })))
+    }))
 }
 
 fn answer(name: String, result: Result<(), Refusal>) -> CreatePartitionsTopicResult {
@@ -80,7 +82,7 @@ fn answer(name: String, result: Result<(), Refusal>) -> CreatePartitionsTopicRes
     out
 }
 
-fn growth(topic: CreatePartitionsTopic, validate_only: bool) -> Growth {
+fn growth(topic: CreatePartitionsTopic, validate_only: bool, records_left: Arc<AtomicI64>) -> Growth {
     Growth {
         topic: topic.name.to_string(),
         count: topic.count,
@@ -88,6 +90,7 @@ fn growth(topic: CreatePartitionsTopic, validate_only: bool) -> Growth {
             .assignments
             .map(|list| list.into_iter().map(|a| a.broker_ids.into_iter().map(|b| b.0).collect()).collect()),
         validate_only,
+        records_left,
     }
 }
 
@@ -120,7 +123,7 @@ fn plan(manager: &TopicManager, node_id: i32, growth: &Growth) -> Result<Metadat
         ));
     }
     let added = count - current;
-    if i64::from(added) > RECORDS_PER_REQUEST_MAX {
+    if i64::from(added) > growth.records_left.load(Ordering::Relaxed) {
         return Err((Error::UnknownServerError, None));
     }
     if let Some(assignments) = &growth.assignments {
@@ -135,5 +138,6 @@ fn plan(manager: &TopicManager, node_id: i32, growth: &Growth) -> Result<Metadat
             check_replicas(replicas, node_id)?;
         }
     }
+    growth.records_left.fetch_sub(i64::from(added), Ordering::Relaxed);
     Ok(MetadataRecord::PartitionsAdded { id: topic.id.0.as_u128(), total: count as u32 })
 }

@@ -4,16 +4,17 @@
 //! answer leaves, it is durable and visible everywhere. One node holds one replica.
 //! Version notes: v4 -1 for the defaults, v5 the configuration in the answer, v7 topic ids.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
-use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::errors::{self, Error};
+use super::errors::{self, Error, Refusal, refusal};
+use super::later::side_by_side;
 use super::{Api, BadRequest, Reply, Request};
 use crate::base::TopicId;
 use crate::broker::BrokerState;
@@ -30,13 +31,6 @@ pub const PARTITIONS_PER_REQUEST_MAX: i64 = 10_000;
 pub const RECORDS_PER_REQUEST_MAX: i64 = PARTITIONS_PER_REQUEST_MAX + 100;
 pub const TOO_MANY_RECORDS: &str = "Unable to perform excessively large batch operation.";
 const METADATA_TOPIC: &str = "__cluster_metadata";
-
-/// A refusal with its message.
-pub type Refusal = (Error, Option<String>);
-
-pub fn refusal(error: Error, message: impl Into<String>) -> Refusal {
-    (error, Some(message.into()))
-}
 
 /// A topic as it is asked for.
 #[derive(Clone, Debug)]
@@ -88,9 +82,9 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         let response = CreateTopicsResponse::default().with_topics(asked.topics.into_iter().map(late).collect());
         return Ok(Reply::Now(request.responder.frame(&response)));
     }
-    let mut times = HashMap::new();
+    let mut times: HashMap<TopicName, usize> = HashMap::new();
     for topic in &asked.topics {
-        *times.entry(topic.name.clone()).or_insert(0) += 1;
+        *times.entry(topic.name.clone()).or_default() += 1;
     }
     let beside: Arc<[String]> = match &asked.topics[..] {
         [] | [_] => Arc::default(),
@@ -100,14 +94,11 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let total: i64 = asked.topics.iter().map(count).sum();
     let mut results = Vec::new();
     let mut specs = Vec::new();
-    let mut answered = Vec::new();
     for topic in asked.topics {
-        if answered.contains(&topic.name) {
-            continue;
-        }
-        answered.push(topic.name.clone());
+        // What is named again is answered once.
+        let Some(times) = times.remove(&topic.name) else { continue };
         let name = topic.name.to_string();
-        if times[&topic.name] > 1 {
+        if times > 1 {
             results.push((name, Err(refusal(Error::InvalidRequest, "Duplicate topic name."))));
         } else if name == METADATA_TOPIC {
             let message = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
@@ -126,16 +117,16 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     }
     let responder = request.responder;
     let broker = request.broker().clone();
-    Ok(Reply::Later(Box::pin(async move {
-        for spec in specs {
+    Ok(Reply::carried_out(async move {
+        let created = specs.into_iter().map(|spec| async {
             let name = spec.name.clone();
-            let created = create(&broker, spec).await;
-            results.push((name, created));
-        }
+            (name, create(&broker, spec).await)
+        });
+        results.extend(side_by_side(created).await);
         let mut response = CreateTopicsResponse::default();
         response.topics = results.into_iter().map(|(name, r)| answer(&broker, version, name, r)).collect();
         responder.frame(&response)
-    })))
+    }))
 }
 
 fn partitions_of(broker: &BrokerState, asked: i32, assignments: usize) -> i64 {
@@ -264,16 +255,14 @@ fn check_assignments(spec: &TopicSpec, node_id: i32) -> Result<(), Refusal> {
     if spec.partitions != -1 {
         return Err(refusal(Error::InvalidRequest, format!("{named} numPartitions was not set to -1.")));
     }
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (partition, replicas) in &spec.assignments {
-        if seen.contains(partition) {
+        if !seen.insert(*partition) {
             let message = format!("Found multiple manual partition assignments for partition {partition}");
             return Err(refusal(Error::InvalidReplicaAssignment, message));
         }
-        seen.push(*partition);
         check_replicas(replicas, node_id)?;
     }
-    seen.sort_unstable();
     if seen.iter().enumerate().any(|(i, partition)| *partition != i as i32) {
         let message = "partitions should be a consecutive 0-based integer sequence";
         return Err(refusal(Error::InvalidReplicaAssignment, message));

@@ -12,8 +12,8 @@ use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::create_topics::{Refusal, refusal};
-use super::errors::{self, Error, UNKNOWN_PARTITION_TEXT};
+use super::errors::{self, Error, Refusal, UNKNOWN_PARTITION_TEXT, refusal};
+use super::later::side_by_side;
 use super::{Api, BadRequest, Reply, Request};
 use crate::base::TopicId;
 use crate::broker::BrokerState;
@@ -55,13 +55,11 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         let outcomes = named.into_iter().map(|n| (n.name, n.id, Err((error, None)))).collect();
         return Ok(Reply::Now(responder.frame(&answer(version, outcomes))));
     }
-    Ok(Reply::Later(Box::pin(async move {
+    Ok(Reply::carried_out(async move {
         let (mut outcomes, found) = find(&broker, named);
-        for topic in found {
-            outcomes.push(delete(&broker, &topic).await);
-        }
+        outcomes.extend(side_by_side(found.into_iter().map(|topic| delete(&broker, topic))).await);
         responder.frame(&answer(version, outcomes))
-    })))
+    }))
 }
 
 /// Finds what is meant, and refuses what cannot be meant (Kafka's `ControllerApis.deleteTopics`).
@@ -111,7 +109,7 @@ fn unknown_partition() -> Result<(), Refusal> {
     Err(refusal(Error::UnknownTopicOrPartition, UNKNOWN_PARTITION_TEXT))
 }
 
-async fn delete(broker: &Arc<BrokerState>, topic: &Topic) -> Outcome {
+async fn delete(broker: &Arc<BrokerState>, topic: Arc<Topic>) -> Outcome {
     let id = topic.id;
     let record = MetadataRecord::TopicDeleted { name: topic.name.to_string(), id: id.0.as_u128() };
     let result = broker

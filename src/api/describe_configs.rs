@@ -14,8 +14,7 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::configs::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
-use super::create_topics::{Refusal, refusal};
-use super::errors::{Error, INVALID_REQUEST_TEXT};
+use super::errors::{Error, INVALID_REQUEST_TEXT, Refusal, refusal};
 use super::{Api, BadRequest, Reply, Request};
 use crate::broker::BrokerState;
 use crate::config::describe::{self, ConfigEntry};
@@ -24,11 +23,15 @@ use crate::topic::validate_name;
 pub const API: Api =
     Api { key: 32, name: "DescribeConfigs", versions: (1, 4), advertised_from: 1, flexible_from: 4, handle };
 
+/// Entries of one answer: those of every topic that a broker is made for, and no more than memory has room for.
+const ENTRIES_MAX: usize = 1_000_000;
+
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: DescribeConfigsRequest = request.decode(body)?;
     let version = request.version;
     let with_docs = version >= 3 && asked.include_documentation;
     let mut response = DescribeConfigsResponse::default();
+    let mut entries_left = ENTRIES_MAX;
     for resource in asked.resources {
         let mut out = DescribeConfigsResult::default();
         match entries(request.broker(), &resource) {
@@ -39,6 +42,9 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                     .filter(|e| is_asked_for(&resource, &e.name))
                     .map(|e| result(e, version, asked.include_synonyms, with_docs))
                     .collect();
+                entries_left = entries_left
+                    .checked_sub(out.configs.len())
+                    .ok_or_else(|| BadRequest(format!("asks for more than {ENTRIES_MAX} entries")))?;
             }
             Err((error, message)) => {
                 out.error_code = error.code();
@@ -93,10 +99,7 @@ fn entries(broker: &BrokerState, resource: &DescribeConfigsResource) -> Result<V
             Ok(describe::client_metrics(others.client_metrics.get(name).unwrap_or(&Default::default())))
         }
         GROUP if name.is_empty() => Err(refusal(Error::InvalidRequest, "Group name must not be empty")),
-        GROUP => {
-            let others = manager.other_configs();
-            Ok(describe::group(&config, others.groups.get(name).unwrap_or(&Default::default())))
-        }
+        GROUP => Ok(describe::group(&config, &manager.group_config(name).unwrap_or_default())),
         BROKER_LOGGER => {
             Err(refusal(Error::InvalidRequest, "There are no broker loggers: RUST_LOG chooses what is logged"))
         }

@@ -1,9 +1,10 @@
 //! DescribeLogDirs (key 35), versions 1–4.
 //!
-//! Behaviour: the one data directory, with the size of each partition that was asked for (null: all). Partitions without
-//! a byte are left out only where they were never used.
+//! Behaviour: the one data directory, with the size of each partition that was asked for (null: all). One that is unusable
+//! is left out.
 //! Version notes: v3 top-level error, v4 bytes of the volume.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -16,7 +17,6 @@ use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, 
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Api, BadRequest, Reply, Request};
-use crate::topic::Partition;
 
 pub const API: Api =
     Api { key: 35, name: "DescribeLogDirs", versions: (1, 4), advertised_from: 1, flexible_from: 2, handle };
@@ -28,31 +28,34 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let mut out = DescribeLogDirsResult::default();
     let path = std::path::absolute(broker.data_dir.path()).unwrap_or_else(|_| broker.data_dir.path().to_owned());
     out.log_dir = StrBytes::from_string(path.to_string_lossy().into_owned());
+    let wanted = asked.topics.map(|topics| {
+        let mut wanted: HashMap<TopicName, HashSet<i32>> = HashMap::new();
+        for topic in topics {
+            wanted.entry(topic.topic).or_default().extend(topic.partitions);
+        }
+        wanted
+    });
     let env = manager.env();
-    let size = |topic: &crate::topic::Topic, p: &Partition| {
-        p.with_log(env, &topic.settings().resolved, |log| log.size()).ok().map(|size| {
-            let mut out = DescribeLogDirsPartition::default();
-            out.partition_index = p.index;
-            out.partition_size = size as i64;
-            out
-        })
-    };
     for topic in manager.topics() {
-        let partitions = topic.partitions();
-        let rows: Vec<_> = match &asked.topics {
-            None => partitions.iter().filter_map(|p| size(&topic, p)).collect(),
-            Some(wanted) => match wanted.iter().find(|t| *t.topic.0 == *topic.name) {
-                Some(wanted) => {
-                    let wanted = |p: &&std::sync::Arc<Partition>| wanted.partitions.contains(&p.index);
-                    partitions.iter().filter(wanted).filter_map(|p| size(&topic, p)).collect()
-                }
+        let name = TopicName(super::owned(&topic.name));
+        let of_topic = match &wanted {
+            None => None,
+            Some(wanted) => match wanted.get(&name) {
+                Some(partitions) => Some(partitions),
                 None => continue,
             },
         };
+        let partitions = topic.partitions();
+        let asked = partitions.iter().filter(|p| of_topic.is_none_or(|indexes| indexes.contains(&p.index)));
+        let rows: Vec<_> = asked
+            .filter_map(|p| {
+                let size = p.size_on_disk(env)?;
+                let row = DescribeLogDirsPartition::default().with_partition_index(p.index);
+                Some(row.with_partition_size(size as i64))
+            })
+            .collect();
         if !rows.is_empty() {
-            out.topics.push(
-                DescribeLogDirsTopic::default().with_name(TopicName(super::owned(&topic.name))).with_partitions(rows),
-            );
+            out.topics.push(DescribeLogDirsTopic::default().with_name(name).with_partitions(rows));
         }
     }
     if request.version >= 4 {

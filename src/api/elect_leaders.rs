@@ -9,8 +9,7 @@ use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaE
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::create_topics::refusal;
-use super::errors::Error;
+use super::errors::{Error, refusal};
 use super::{Api, BadRequest, Reply, Request};
 
 pub const API: Api =

@@ -29,6 +29,13 @@ pub fn of_rejection(rejection: &Rejection) -> Error {
     }
 }
 
+/// An error with its message.
+pub type Refusal = (Error, Option<String>);
+
+pub fn refusal(error: Error, message: impl Into<String>) -> Refusal {
+    (error, Some(message.into()))
+}
+
 pub fn of_partition(error: &PartitionError) -> Error {
     match error {
         PartitionError::Deleted => ResponseError::UnknownTopicOrPartition,
@@ -68,7 +75,6 @@ pub fn of_group(error: GroupError) -> Error {
         GroupError::GroupSubscribedToTopic => ResponseError::GroupSubscribedToTopic,
         GroupError::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
         GroupError::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
-        GroupError::UnknownTopicId => ResponseError::UnknownTopicId,
         GroupError::FencedMemberEpoch => ResponseError::FencedMemberEpoch,
         GroupError::StaleMemberEpoch => ResponseError::StaleMemberEpoch,
         GroupError::InvalidRegularExpression => ResponseError::Unknown(INVALID_REGULAR_EXPRESSION),

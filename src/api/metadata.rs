@@ -18,10 +18,12 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::create_topics::{self, TopicSpec};
+use super::create_topics::{self, PARTITIONS_PER_REQUEST_MAX, TopicSpec};
 use super::errors::{Error, NONE};
+use super::later::side_by_side;
 use super::{Api, BadRequest, Context, Frame, Reply, Request};
 use crate::base::TopicId;
+use crate::broker::BrokerState;
 use crate::config::BrokerValues;
 use crate::coordinator::OFFSETS_TOPIC;
 use crate::topic::{Topic, validate_name};
@@ -55,26 +57,34 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let topics = answer.topics;
     let mut response = frame_of(&request.context, version, &asked);
     let responder = request.responder;
-    if to_create.is_empty() {
+    // Kafka creates them in one request, which has its limit: beyond that, none.
+    let partitions = i64::from(request.broker().topics.config().num_partitions()) * to_create.len() as i64;
+    if to_create.is_empty() || partitions > PARTITIONS_PER_REQUEST_MAX {
         response.topics = topics;
         return Ok(Reply::Now(responder.frame(&response)));
     }
     let context = request.context.clone();
-    Ok(Reply::Later(Box::pin(async move {
+    Ok(Reply::carried_out(async move {
         response.topics = topics;
+        let broker = &context.broker;
+        let names: Vec<String> = to_create.iter().map(|(_, name)| name.clone()).collect();
+        side_by_side(names.into_iter().map(|name| create(broker, name))).await;
         for (at, name) in to_create {
-            // Whoever was faster, the topic is there now, or it cannot be.
-            if name == OFFSETS_TOPIC {
-                let _ = context.broker.groups.ensure_topic().await;
-            } else {
-                let _ = create_topics::create(&context.broker, TopicSpec::with_defaults(&name)).await;
-            }
-            if let Some(topic) = context.broker.topics.topic(&name) {
-                response.topics[at] = describe(&topic, context.broker.node_id, version, with_operations);
+            if let Some(topic) = broker.topics.topic(&name) {
+                response.topics[at] = describe(&topic, broker.node_id, version, with_operations);
             }
         }
         responder.frame(&response)
-    })))
+    }))
+}
+
+/// Creates a topic that is asked for. Whoever is faster, it is there then, or it cannot be.
+async fn create(broker: &Arc<BrokerState>, name: String) {
+    if name == OFFSETS_TOPIC {
+        let _ = broker.groups.ensure_topic().await;
+    } else {
+        let _ = create_topics::create(broker, TopicSpec::with_defaults(&name)).await;
+    }
 }
 
 /// What refuses the request as a whole: ids before they are served, and a topic with neither name nor id.

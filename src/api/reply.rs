@@ -70,9 +70,9 @@ impl Frame {
         self.pieces.is_empty()
     }
 
-    /// A frame in one piece: fills in the length.
+    /// A frame in one piece: fills in the length. Impossible if that is more than a frame can say.
     pub fn single(mut out: BytesMut) -> Frame {
-        let length = (out.len() - LENGTH_BYTES) as i32;
+        let Ok(length) = i32::try_from(out.len() - LENGTH_BYTES) else { return Frame::default() };
         out[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
         Frame { pieces: vec![Piece::Bytes(out.freeze())] }
     }

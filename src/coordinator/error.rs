@@ -22,7 +22,6 @@ pub enum GroupError {
     GroupSubscribedToTopic,
     OffsetMetadataTooLarge,
     UnknownTopicOrPartition,
-    UnknownTopicId,
     FencedMemberEpoch,
     StaleMemberEpoch,
     InvalidRegularExpression,

@@ -32,6 +32,18 @@ pub fn offset_in_name(name: &str, suffix: &str) -> Option<i64> {
     if digits.len() == 20 { digits.parse().ok() } else { None }
 }
 
+/// Bytes of all segments in the directory of a log that is not open.
+pub fn segment_bytes(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| offset_in_name(name, "log").is_some()) {
+            bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
 /// Writes all of `parts` at `position`, in one call where the system takes it.
 pub fn write_all_at(file: &File, parts: [&[u8]; 2], position: u64) -> io::Result<()> {
     let total = parts[0].len() + parts[1].len();

@@ -24,7 +24,7 @@ pub use append::{AppendError, Appended};
 pub use by_time::TimestampedOffset;
 pub use epochs::EpochEnd;
 use epochs::LeaderEpochs;
-pub use files::{FileCache, Region};
+pub use files::{FileCache, Region, segment_bytes};
 pub use producers::ActiveProducer;
 use producers::Producers;
 pub use recovery::{OpenMode, RecoveryReport};

@@ -1,6 +1,6 @@
 //! `TopicManager`: all topics of a broker, by name and by id, and the state that metadata records change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -10,7 +10,7 @@ use super::changes::{ChangeError, Changes, Touch};
 use super::metadata::{MetadataRecord, TopicRow};
 use super::partition::{Partition, PartitionEnv};
 use super::upkeep::Task;
-use super::{Topic, TopicSettings};
+use super::{Topic, TopicSettings, collision_key};
 use crate::base::{Clock, ProducerId, TopicId};
 use crate::config::{BrokerConfig, BrokerValues, DynamicBrokerConfig, TopicConfig};
 use crate::log;
@@ -57,6 +57,37 @@ pub struct TopicManager {
 pub(super) struct Index {
     pub by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     pub by_id: HashMap<TopicId, Arc<Topic>>,
+    /// Names that can collide with others, by their key.
+    collisions: HashMap<String, BTreeSet<Arc<str>>>,
+}
+
+impl Index {
+    fn insert(&mut self, topic: &Arc<Topic>) {
+        self.by_name.insert(topic.name.clone(), topic.clone());
+        self.by_id.insert(topic.id, topic.clone());
+        if can_collide(&topic.name) {
+            self.collisions.entry(collision_key(&topic.name)).or_default().insert(topic.name.clone());
+        }
+    }
+
+    fn remove(&mut self, id: TopicId) -> Option<Arc<Topic>> {
+        let topic = self.by_id.remove(&id)?;
+        if self.by_name.get(&topic.name).is_some_and(|named| named.id == id) {
+            self.by_name.remove(&topic.name);
+            let key = collision_key(&topic.name);
+            if let Some(names) = self.collisions.get_mut(&key) {
+                names.remove(&topic.name);
+                if names.is_empty() {
+                    self.collisions.remove(&key);
+                }
+            }
+        }
+        Some(topic)
+    }
+}
+
+fn can_collide(name: &str) -> bool {
+    name.contains(['.', '_'])
 }
 
 /// Dynamic configurations of what is neither a topic nor a broker.
@@ -114,13 +145,12 @@ impl TopicManager {
 
     /// An existing topic whose name collides with `name` without being equal to it or one of `ignored`.
     pub fn colliding(&self, name: &str, ignored: &[String]) -> Option<Arc<str>> {
-        if !name.contains(['.', '_']) {
+        if !can_collide(name) {
             return None;
         }
-        let key = super::collision_key(name);
         let index = self.read_index();
-        let collides = |n: &str| n != name && super::collision_key(n) == key && !ignored.iter().any(|i| i == n);
-        index.by_name.keys().find(|n| collides(n)).cloned()
+        let mut names = index.collisions.get(&collision_key(name))?.iter();
+        names.find(|n| &***n != name && !ignored.iter().any(|i| **i == ***n)).cloned()
     }
 
     /// Has `forget` called for every topic that is deleted from now on, before the next change. Can be set once.
@@ -297,8 +327,7 @@ impl TopicManager {
             directories_made: AtomicBool::new(row.directories_made),
         });
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.by_name.insert(name, topic.clone());
-        index.by_id.insert(row.topic_id, topic.clone());
+        index.insert(&topic);
         self.topics_version.fetch_add(1, Ordering::Release);
         topic
     }
@@ -324,10 +353,7 @@ impl TopicManager {
     fn remove_topic(&self, id: TopicId) {
         let topic = {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            let Some(topic) = index.by_id.remove(&id) else { return };
-            if index.by_name.get(&topic.name).is_some_and(|t| t.id == id) {
-                index.by_name.remove(&topic.name);
-            }
+            let Some(topic) = index.remove(id) else { return };
             self.topics_version.fetch_add(1, Ordering::Release);
             topic
         };

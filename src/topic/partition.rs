@@ -76,6 +76,19 @@ struct OpenLog {
     used: bool,
 }
 
+impl OpenLog {
+    fn offsets(&self) -> Offsets {
+        let high_watermark = self.high_watermark;
+        Offsets {
+            log_start: self.log.log_start(),
+            high_watermark,
+            last_stable_offset: self.log.first_open_transaction().map_or(high_watermark, |o| o.min(high_watermark)),
+            end: self.log.end(),
+            leader_epoch: self.log.leader_epoch(),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Settings {
     flush_messages: i64,
@@ -323,7 +336,22 @@ impl Partition {
     }
 
     pub fn offsets(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<Offsets, PartitionError> {
-        Ok(self.snapshot(env, config, -1)?.0)
+        let state = self.opened(env, config)?;
+        let State::Open(open) = &*state else { return Err(PartitionError::Deleted) };
+        Ok(open.offsets())
+    }
+
+    /// Bytes of its segments, without opening them; `None` if it is unusable.
+    pub fn size_on_disk(&self, env: &PartitionEnv) -> Option<u64> {
+        match &*self.lock() {
+            State::Open(open) => Some(open.log.size()),
+            State::Closed => match log::segment_bytes(&env.data_dir.join(self.dir_name())) {
+                Ok(bytes) => Some(bytes),
+                // It has no directory before it is first used.
+                Err(error) => (error.kind() == std::io::ErrorKind::NotFound).then_some(0),
+            },
+            State::Deleted | State::Offline(_) => None,
+        }
     }
 
     /// The first record at or after the log start with at least this timestamp, below what `isolation` lets be read.
@@ -361,15 +389,7 @@ impl Partition {
     ) -> Result<(Offsets, Snapshot), PartitionError> {
         let state = self.opened(env, config)?;
         let State::Open(open) = &*state else { return Err(PartitionError::Deleted) };
-        let high_watermark = open.high_watermark;
-        let offsets = Offsets {
-            log_start: open.log.log_start(),
-            high_watermark,
-            last_stable_offset: open.log.first_open_transaction().map_or(high_watermark, |o| o.min(high_watermark)),
-            end: open.log.end(),
-            leader_epoch: open.log.leader_epoch(),
-        };
-        Ok((offsets, open.log.snapshot(offset)))
+        Ok((open.offsets(), open.log.snapshot(offset)))
     }
 
     /// Runs `f` on the log, opened if need be.
