@@ -15,6 +15,7 @@ cargo run --release -p bench -- [options]
   --broker COMMAND     what to measure, with {port} and {dir} to fill in (a build of this tree)
   --dir DIRECTORY      where the data goes (the temporary directory); its file system is part of what is measured
   --json               one JSON document instead of the table
+  --check              fail (exit code 1) when a target is missed or a scenario fails
 scenarios:
 ";
 
@@ -26,6 +27,7 @@ pub struct Options {
     pub broker: Option<String>,
     pub dir: PathBuf,
     pub json: bool,
+    pub check: bool,
     pub help: bool,
 }
 
@@ -39,6 +41,7 @@ impl Options {
             broker: None,
             dir: std::env::temp_dir(),
             json: false,
+            check: false,
             help: false,
         };
         let mut rest = arguments.iter();
@@ -52,6 +55,7 @@ impl Options {
                 "--broker" => options.broker = Some(value()?.clone()),
                 "--dir" => options.dir = value()?.into(),
                 "--json" => options.json = true,
+                "--check" => options.check = true,
                 "--help" | "-h" => options.help = true,
                 _ => return Err(format!("no option {option}\n{HELP}").into()),
             }

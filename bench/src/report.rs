@@ -92,6 +92,18 @@ fn print_row(scenario: &str, row: &Row, with_kafka: bool) {
     );
 }
 
+/// The rows that miss their target, and the scenarios that failed. What was not measured is not missed.
+pub fn missed(sections: &[Section]) -> Vec<String> {
+    let missed = |section: &Section| match &section.outcome {
+        Ok(rows) => {
+            let rows = rows.iter().filter(|row| row.met() == Some(false));
+            rows.map(|row| format!("{}, {}", section.scenario, row.name)).collect()
+        }
+        Err(reason) => vec![format!("{} failed: {reason}", section.scenario)],
+    };
+    sections.iter().flat_map(missed).collect()
+}
+
 pub fn print_json(sections: &[Section]) {
     let rows: Vec<String> = sections.iter().flat_map(json_rows).collect();
     println!("[\n{}\n]", rows.join(",\n"));
@@ -145,4 +157,24 @@ fn figure(value: f64) -> String {
         if comma { format!(",{digit}") } else { digit.to_string() }
     };
     digits.chars().enumerate().map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missed_targets_and_failures_are_told() {
+        let row = |name: &str, target| Row { ratio: Some(0.5), ..Row::alone(name, "MB", 10.0, target) };
+        let rows = vec![
+            row("met", Target::AtMost(10.0)),
+            row("too much", Target::AtMost(9.9)),
+            row("too slow", Target::RatioAtLeast(0.6)),
+            row("not measured", Target::KafkaRatioAtLeast(1.0)),
+            row("of interest", Target::None),
+        ];
+        let failed = Section { scenario: "idle", outcome: Err("no server".to_owned()) };
+        let found = missed(&[Section { scenario: "produce", outcome: Ok(rows) }, failed]);
+        assert_eq!(found, ["produce, too much", "produce, too slow", "idle failed: no server"]);
+    }
 }

@@ -2,8 +2,12 @@
 //! owners in one generation, none is unowned at the end, every record is processed at least once, and none twice where
 //! partitions were handed over in order.
 //!
-//! `OTTLA_CHURN_SECONDS`, `OTTLA_CHURN_CONSUMERS`, `OTTLA_CHURN_PARTITIONS` and `OTTLA_CHURN_SEED` make it longer, larger
-//! or another one.
+//! At size, 50 consumers and 100 partitions for 50 seconds, one strategy after the other:
+//!
+//!     cargo test -p compat-tests --test group_churn -- --ignored --nocapture --test-threads 1
+//!
+//! `OTTLA_CHURN_SECONDS`, `OTTLA_CHURN_CONSUMERS`, `OTTLA_CHURN_PARTITIONS` and `OTTLA_CHURN_SEED` make either longer,
+//! larger or another one.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -30,49 +34,72 @@ const GROUP: &str = "churning";
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// Short enough that crashes are noticed within the test, long enough for a busy machine.
 const SESSION_TIMEOUT_MS: u32 = 3000;
+/// For one consumer to leave or to crash, well below its session's time-out.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
 }
 
+/// How many consumers share how many partitions, for how long, and how much must have happened before it ends.
+struct Size {
+    consumers: u64,
+    partitions: u64,
+    seconds: u64,
+    /// Joins, leaves and crashes.
+    changes: u32,
+    crashes: u32,
+    generations: usize,
+}
+
+const SMALL: Size = Size { consumers: 8, partitions: 30, seconds: 20, changes: 20, crashes: 4, generations: 8 };
+const LARGE: Size = Size { consumers: 50, partitions: 100, seconds: 50, changes: 80, crashes: 15, generations: 8 };
+
 #[test]
 fn churn_by_range() {
-    churn("range", 1);
+    churn("range", 1, SMALL);
 }
 
 #[test]
 fn churn_by_roundrobin() {
-    churn("roundrobin", 2);
+    churn("roundrobin", 2, SMALL);
 }
 
 #[test]
 fn churn_by_cooperative_sticky() {
-    churn("cooperative-sticky", 3);
+    churn("cooperative-sticky", 3, SMALL);
 }
 
-fn churn(strategy: &'static str, seed: u64) {
+#[test]
+#[ignore = "takes the machine for two minutes"]
+fn churn_of_fifty_by_range() {
+    churn("range", 4, LARGE);
+}
+
+#[test]
+#[ignore = "takes the machine for two minutes"]
+fn churn_of_fifty_by_cooperative_sticky() {
+    churn("cooperative-sticky", 5, LARGE);
+}
+
+fn churn(strategy: &'static str, seed: u64, size: Size) {
     let seed = from_environment("OTTLA_CHURN_SEED", 0) * 1000 + seed;
-    let partitions = from_environment("OTTLA_CHURN_PARTITIONS", 30) as i32;
-    let limit = Duration::from_secs(from_environment("OTTLA_CHURN_SECONDS", 20));
+    let partitions = from_environment("OTTLA_CHURN_PARTITIONS", size.partitions) as i32;
+    let consumers = from_environment("OTTLA_CHURN_CONSUMERS", size.consumers).max(2) as usize;
+    let limit = Duration::from_secs(from_environment("OTTLA_CHURN_SECONDS", size.seconds));
     let broker = Options::new().set("group.min.session.timeout.ms", 500).start();
-    let mut client = broker.client();
-    assert_eq!(client.create_topic(TOPIC, partitions, &[]).expect("answered"), 0);
-    let settings = Settings {
-        bootstrap: broker.bootstrap(),
-        group: GROUP.to_owned(),
-        topic: TOPIC.to_owned(),
-        strategy,
-        session_timeout_ms: SESSION_TIMEOUT_MS,
-    };
+    let settings = start_of_everything(&broker, partitions, strategy);
     let auditor = Arc::new(Auditor::new(partitions));
     let done = AtomicBool::new(false);
     let crowd = std::thread::scope(|scope| {
         let _done = SetOnDrop(&done);
         scope.spawn(|| produce(broker.client(), partitions, &done));
         scope.spawn(|| watch(broker.client(), partitions, strategy != "cooperative-sticky", &auditor, &done));
-        let mut crowd = Crowd::new(settings, auditor.clone(), seed);
+        let mut crowd = Crowd::new(settings, auditor.clone(), seed, consumers);
         let start = Instant::now();
-        while start.elapsed() < limit {
+        // A busy machine takes longer to rebalance as often.
+        let enough = |counts: &Counts| counts.reach(&size) && auditor.generations() >= size.generations;
+        while start.elapsed() < limit || (!enough(&crowd.counts) && start.elapsed() < limit * 4) {
             crowd.change();
             auditor.assert_no_violation();
         }
@@ -82,7 +109,24 @@ fn churn(strategy: &'static str, seed: u64) {
     settle(&broker, &auditor, crowd, partitions);
     let totals = auditor.close();
     println!("{strategy}, seed {seed}: {totals:?}, {counts:?}");
-    assert!(totals.generations > 3 && totals.processed > 1000, "there was load: {totals:?}");
+    assert!(totals.processed > 1000, "there was load: {totals:?}");
+    assert!(totals.generations >= size.generations, "the group was rebalanced: {totals:?}");
+    assert!(counts.reach(&size), "members came and went: {counts:?}");
+}
+
+/// The topic, and where its readers begin.
+fn start_of_everything(broker: &Broker, partitions: i32, strategy: &'static str) -> Settings {
+    let mut client = broker.client();
+    assert_eq!(client.create_topic(TOPIC, partitions, &[]).expect("answered"), 0);
+    let settings = Settings {
+        bootstrap: broker.bootstrap(),
+        group: GROUP.to_owned(),
+        topic: TOPIC.to_owned(),
+        strategy,
+        session_timeout_ms: SESSION_TIMEOUT_MS,
+    };
+    settings.commit_beginnings(&mut client, partitions);
+    settings
 }
 
 /// What may still come to rest comes to rest: everything has one owner and was processed, and is committed at the end.
@@ -151,6 +195,12 @@ struct Counts {
     returned: u32,
 }
 
+impl Counts {
+    fn reach(&self, size: &Size) -> bool {
+        self.joined + self.left + self.crashed >= size.changes && self.crashed >= size.crashes
+    }
+}
+
 /// The consumers, and what happens to them.
 struct Crowd {
     settings: Settings,
@@ -162,8 +212,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(settings: Settings, auditor: Arc<Auditor>, seed: u64) -> Crowd {
-        let size_max = from_environment("OTTLA_CHURN_CONSUMERS", 8).max(2) as usize;
+    fn new(settings: Settings, auditor: Arc<Auditor>, seed: u64, size_max: usize) -> Crowd {
         let random = Random::new(seed);
         Crowd { settings, auditor, random, live: Vec::new(), size_max, counts: Counts::default() }
     }
@@ -213,14 +262,41 @@ impl Crowd {
         let worker = self.live.swap_remove(number);
         let instance = worker.name.clone();
         if self.random.below(2) == 0 {
-            worker.leave()
+            worker.leave();
+            self.counts.left += 1;
         } else {
-            worker.crash()
+            worker.crash();
+            self.counts.crashed += 1;
         }
         self.counts.returned += 1;
         let name = format!("{instance}-{}", self.counts.returned);
         self.live.push(Worker::start(&name, Some(&instance), &self.settings, &self.auditor));
     }
+}
+
+/// What the churn rests on: a crash is one, to the broker too.
+#[test]
+fn a_crashed_worker_is_gone_without_a_word() {
+    let broker = Broker::start();
+    let mut settings = start_of_everything(&broker, 2, "range");
+    settings.session_timeout_ms = 30_000;
+    let auditor = Arc::new(Auditor::new(2));
+    let mut client = broker.client();
+    let mut members = || client.describe_group(GROUP).expect("answered").members.len();
+    for (crashes, left_behind) in [(false, 0), (true, 1)] {
+        let worker = Worker::start("worker", None, &settings, &auditor);
+        wait_until("it owns everything", SETTLE_LIMIT, || auditor.owned_by("worker").len() == 2 && members() == 1);
+        let begun = Instant::now();
+        if crashes {
+            worker.crash()
+        } else {
+            worker.leave()
+        }
+        assert!(begun.elapsed() < END_LIMIT, "it took {:?} to end, crashing: {crashes}", begun.elapsed());
+        assert_eq!(members(), left_behind, "members after the end, crashing: {crashes}");
+        assert!(auditor.owned_by("worker").is_empty());
+    }
+    auditor.close();
 }
 
 /// The auditor itself must see what it watches for.

@@ -59,7 +59,11 @@ pub fn run(bench: &Bench) -> Result<()> {
     if options.json {
         report::print_json(&sections);
     }
-    Ok(())
+    let missed = report::missed(&sections);
+    match options.check && !missed.is_empty() {
+        true => Err(format!("missed: {}", missed.join("; ")).into()),
+        false => Ok(()),
+    }
 }
 
 pub struct Bench {

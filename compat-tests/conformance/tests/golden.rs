@@ -16,6 +16,7 @@ fn every_answer_is_kafkas() {
     println!("{}", compare::render(&report, &table));
     assert!(missing.is_empty(), "versions that no step plays: {}", missing.join(", "));
     assert!(report.unexplained.is_empty(), "{} unexplained differences, printed above", report.unexplained.len());
+    assert!(report.unmet.is_empty(), "accepted, and not met any more: {:#?}", report.unmet);
 }
 
 /// What Ottla serves is compared, and what is not compared it does not serve: nothing is left out unseen.

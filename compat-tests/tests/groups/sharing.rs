@@ -37,6 +37,7 @@ impl Scene {
             strategy,
             session_timeout_ms,
         };
+        settings.commit_beginnings(&mut client, PARTITIONS);
         Scene { settings, auditor: Arc::new(Auditor::new(PARTITIONS)), client, broker, produced: 0 }
     }
 

@@ -3,7 +3,7 @@
 
 #![allow(dead_code)]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -240,6 +240,11 @@ impl Auditor {
         self.next().iter().sum()
     }
 
+    /// In how many generations members were told an assignment.
+    pub fn generations(&self) -> usize {
+        generations(&self.state())
+    }
+
     /// No complaint so far. Overlaps count once nobody can clear them any more.
     #[track_caller]
     pub fn assert_no_violation(&self) {
@@ -257,12 +262,11 @@ impl Auditor {
             processed: state.partitions.iter().map(|partition| partition.next).sum(),
             repeated: state.repeated,
             refused_commits: state.refused_commits,
-            generations: state
-                .generations
-                .keys()
-                .map(|(generation, _)| generation)
-                .collect::<std::collections::HashSet<_>>()
-                .len(),
+            generations: generations(&state),
         }
     }
+}
+
+fn generations(state: &State) -> usize {
+    state.generations.keys().map(|(generation, _)| generation).collect::<HashSet<_>>().len()
 }
