@@ -38,7 +38,7 @@ pub(super) const KEYS: &[ConfigKey] = &[
         "Shortest time a record stays out of cleaning, in ms."),
     key("log.cleaner.threads", Int, Some("1"), AtLeast(0), ClusterWide, Accepted,
         "Threads that clean."),
-    key("log.cleanup.policy", List, Some("delete"), ListOf(&["compact", "delete"]), ClusterWide, Honoured,
+    key("log.cleanup.policy", List, Some("delete"), ListOf(&["compact", "delete"]), ClusterWide, Accepted,
         "What becomes of old segments: delete by age and size, compact by key, or both; empty keeps all."),
     key("log.dir", List, Some("/tmp/kafka-logs"), NonEmptyList, ReadOnly, Honoured,
         "Data directory, where log.dirs is not set."),
