@@ -256,6 +256,21 @@ impl Member {
     }
 }
 
+/// A group's state, and its members with the partitions that each was given, in order.
+#[derive(Debug)]
+pub struct GroupView {
+    pub state: String,
+    pub members: Vec<(String, Vec<i32>)>,
+}
+
+impl GroupView {
+    pub fn all_owned(&self) -> Vec<i32> {
+        let mut all: Vec<i32> = self.members.iter().flat_map(|(_, partitions)| partitions.iter().copied()).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
 /// Group requests of somebody who is no member.
 impl Client {
     /// Waits for the coordinator of a group, which the first call brings into being.
@@ -314,6 +329,32 @@ impl Client {
         let error = |answer: &DescribeGroupsResponse| answer.groups.first().map_or(0, |group| group.error_code);
         let answer = when_loaded(|| self.call(6, &request), error)?;
         answer.groups.into_iter().next().ok_or_else(|| unexpected("DescribeGroups without a group", 0))
+    }
+
+    /// A group of either protocol, as administrators see it.
+    pub fn view_group(&mut self, group: &str) -> io::Result<GroupView> {
+        let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![GroupId(text(group))]);
+        let answer = when_loaded(
+            || self.call(1, &request),
+            |answer| answer.groups.first().map_or(code::COORDINATOR_NOT_AVAILABLE, |group| group.error_code),
+        )?;
+        if let Some(found) = answer.groups.into_iter().find(|group| group.error_code == 0) {
+            let member = |member: consumer_group_describe_response::Member| {
+                let topics = member.assignment.topic_partitions;
+                let mut partitions: Vec<i32> = topics.into_iter().flat_map(|topic| topic.partitions).collect();
+                partitions.sort_unstable();
+                (member.member_id.to_string(), partitions)
+            };
+            let members = found.members.into_iter().map(member).collect();
+            return Ok(GroupView { state: found.group_state.to_string(), members });
+        }
+        let found = self.describe_group(group)?;
+        let member = |member: &describe_groups_response::DescribedGroupMember| {
+            let topics = read_assignment(&member.member_assignment);
+            (member.member_id.to_string(), topics.into_iter().flat_map(|(_, partitions)| partitions).collect())
+        };
+        let members = found.members.iter().map(member).collect();
+        Ok(GroupView { state: found.group_state.to_string(), members })
     }
 
     pub fn list_groups(&mut self) -> io::Result<Vec<ListedGroup>> {

@@ -23,11 +23,10 @@ use std::time::{Duration, Instant};
 
 use auditor::Auditor;
 use compat_tests::batch::Batch;
-use compat_tests::broker::{Broker, Options};
-use compat_tests::groups::read_assignment;
+use compat_tests::broker::Broker;
 use compat_tests::wire::Client;
 use compat_tests::{Random, SetOnDrop, wait_until};
-use worker::{Settings, Worker};
+use worker::{Protocol, Settings, Worker};
 
 const TOPIC: &str = "churned";
 const GROUP: &str = "churning";
@@ -57,45 +56,69 @@ const LARGE: Size = Size { consumers: 50, partitions: 100, seconds: 50, changes:
 
 #[test]
 fn churn_by_range() {
-    churn("range", 1, SMALL);
+    churn(&[Protocol::Classic("range")], 1, SMALL);
 }
 
 #[test]
 fn churn_by_roundrobin() {
-    churn("roundrobin", 2, SMALL);
+    churn(&[Protocol::Classic("roundrobin")], 2, SMALL);
 }
 
 #[test]
 fn churn_by_cooperative_sticky() {
-    churn("cooperative-sticky", 3, SMALL);
+    churn(&[Protocol::Classic("cooperative-sticky")], 3, SMALL);
+}
+
+#[test]
+fn churn_by_the_consumer_protocol() {
+    churn(&[Protocol::Consumer("uniform")], 6, SMALL);
+}
+
+#[test]
+fn churn_by_both_protocols() {
+    churn(&[Protocol::Consumer("range"), Protocol::Classic("range")], 7, SMALL);
 }
 
 #[test]
 #[ignore = "takes the machine for two minutes"]
 fn churn_of_fifty_by_range() {
-    churn("range", 4, LARGE);
+    churn(&[Protocol::Classic("range")], 4, LARGE);
 }
 
 #[test]
 #[ignore = "takes the machine for two minutes"]
 fn churn_of_fifty_by_cooperative_sticky() {
-    churn("cooperative-sticky", 5, LARGE);
+    churn(&[Protocol::Classic("cooperative-sticky")], 5, LARGE);
 }
 
-fn churn(strategy: &'static str, seed: u64, size: Size) {
+#[test]
+#[ignore = "takes the machine for two minutes"]
+fn churn_of_fifty_by_the_consumer_protocol() {
+    churn(&[Protocol::Consumer("uniform")], 8, LARGE);
+}
+
+#[test]
+#[ignore = "takes the machine for two minutes"]
+fn churn_of_fifty_by_both_protocols() {
+    churn(&[Protocol::Consumer("uniform"), Protocol::Classic("cooperative-sticky")], 9, LARGE);
+}
+
+/// Every consumer speaks one of these protocols.
+fn churn(protocols: &'static [Protocol], seed: u64, size: Size) {
     let seed = from_environment("OTTLA_CHURN_SEED", 0) * 1000 + seed;
     let partitions = from_environment("OTTLA_CHURN_PARTITIONS", size.partitions) as i32;
     let consumers = from_environment("OTTLA_CHURN_CONSUMERS", size.consumers).max(2) as usize;
     let limit = Duration::from_secs(from_environment("OTTLA_CHURN_SECONDS", size.seconds));
-    let broker = Options::new().set("group.min.session.timeout.ms", 500).start();
-    let settings = start_of_everything(&broker, partitions, strategy);
+    let broker = Settings::broker_options(SESSION_TIMEOUT_MS).start();
+    let settings = start_of_everything(&broker, partitions, protocols[0]);
     let auditor = Arc::new(Auditor::new(partitions));
     let done = AtomicBool::new(false);
+    let complete = protocols.iter().all(|protocol| matches!(protocol, Protocol::Classic("range" | "roundrobin")));
     let crowd = std::thread::scope(|scope| {
         let _done = SetOnDrop(&done);
         scope.spawn(|| produce(broker.client(), partitions, &done));
-        scope.spawn(|| watch(broker.client(), partitions, strategy != "cooperative-sticky", &auditor, &done));
-        let mut crowd = Crowd::new(settings, auditor.clone(), seed, consumers);
+        scope.spawn(|| watch(broker.client(), partitions, complete, &auditor, &done));
+        let mut crowd = Crowd::new(settings, protocols, auditor.clone(), seed, consumers);
         let start = Instant::now();
         // A busy machine takes longer to rebalance as often.
         let enough = |counts: &Counts| counts.reach(&size) && auditor.generations() >= size.generations;
@@ -108,21 +131,21 @@ fn churn(strategy: &'static str, seed: u64, size: Size) {
     let counts = crowd.counts.clone();
     settle(&broker, &auditor, crowd, partitions);
     let totals = auditor.close();
-    println!("{strategy}, seed {seed}: {totals:?}, {counts:?}");
+    println!("{protocols:?}, seed {seed}: {totals:?}, {counts:?}");
     assert!(totals.processed > 1000, "there was load: {totals:?}");
     assert!(totals.generations >= size.generations, "the group was rebalanced: {totals:?}");
     assert!(counts.reach(&size), "members came and went: {counts:?}");
 }
 
 /// The topic, and where its readers begin.
-fn start_of_everything(broker: &Broker, partitions: i32, strategy: &'static str) -> Settings {
+fn start_of_everything(broker: &Broker, partitions: i32, protocol: Protocol) -> Settings {
     let mut client = broker.client();
     assert_eq!(client.create_topic(TOPIC, partitions, &[]).expect("answered"), 0);
     let settings = Settings {
         bootstrap: broker.bootstrap(),
         group: GROUP.to_owned(),
         topic: TOPIC.to_owned(),
-        strategy,
+        protocol,
         session_timeout_ms: SESSION_TIMEOUT_MS,
     };
     settings.commit_beginnings(&mut client, partitions);
@@ -136,22 +159,17 @@ fn settle(broker: &Broker, auditor: &Auditor, crowd: Crowd, partitions: i32) {
     let mut live: Vec<_> = crowd.live.iter().map(|worker| worker.name.clone()).collect();
     live.sort();
     wait_until("every partition has one owner", SETTLE_LIMIT, || {
-        let group = client.describe_group(GROUP).expect("answered");
-        let mut told: Vec<_> = group.members.iter().flat_map(|member| owned(&member.member_assignment)).collect();
-        told.sort();
+        let group = client.view_group(GROUP).expect("answered");
+        let told = group.all_owned();
         let mut own: Vec<_> = live.iter().flat_map(|name| auditor.owned_by(name)).collect();
         own.sort();
-        &*group.group_state == "Stable" && group.members.len() == live.len() && told == all && own == all
+        group.state == "Stable" && group.members.len() == live.len() && told == all && own == all
     });
     let ends: Vec<_> = all.iter().map(|partition| client.offset_at(TOPIC, *partition, -1)).collect();
     wait_until("every record was processed", SETTLE_LIMIT, || auditor.next() == ends);
     crowd.live.into_iter().for_each(Worker::leave);
     let committed: Vec<_> = all.iter().map(|partition| client.committed_offset(GROUP, TOPIC, *partition)).collect();
     assert_eq!(committed, ends, "all that was processed was committed");
-}
-
-fn owned(assignment: &bytes::Bytes) -> Vec<i32> {
-    read_assignment(assignment).into_iter().flat_map(|(_, partitions)| partitions).collect()
 }
 
 /// A few records a partition and round, until the churn ends.
@@ -169,13 +187,13 @@ fn produce(mut client: Client, partitions: i32, done: &AtomicBool) {
 /// give everything up before each rebalance, everything has one.
 fn watch(mut client: Client, partitions: i32, complete: bool, auditor: &Auditor, done: &AtomicBool) {
     while !done.load(Ordering::SeqCst) {
-        let group = client.describe_group(GROUP).expect("answered");
-        if &*group.group_state == "Stable" {
+        let group = client.view_group(GROUP).expect("answered");
+        if group.state == "Stable" {
             let mut owners: HashMap<i32, String> = HashMap::new();
-            for member in &group.members {
-                for partition in owned(&member.member_assignment) {
-                    if let Some(other) = owners.insert(partition, member.member_id.to_string()) {
-                        auditor.violation(format!("{partition} is of {other} and {}", &*member.member_id));
+            for (member, partitions) in &group.members {
+                for partition in partitions {
+                    if let Some(other) = owners.insert(*partition, member.clone()) {
+                        auditor.violation(format!("{partition} is of {other} and {member}"));
                     }
                 }
             }
@@ -204,6 +222,7 @@ impl Counts {
 /// The consumers, and what happens to them.
 struct Crowd {
     settings: Settings,
+    protocols: &'static [Protocol],
     auditor: Arc<Auditor>,
     random: Random,
     live: Vec<Worker>,
@@ -212,9 +231,25 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(settings: Settings, auditor: Arc<Auditor>, seed: u64, size_max: usize) -> Crowd {
+    fn new(
+        settings: Settings,
+        protocols: &'static [Protocol],
+        auditor: Arc<Auditor>,
+        seed: u64,
+        size_max: usize,
+    ) -> Crowd {
         let random = Random::new(seed);
-        Crowd { settings, auditor, random, live: Vec::new(), size_max, counts: Counts::default() }
+        Crowd { settings, protocols, auditor, random, live: Vec::new(), size_max, counts: Counts::default() }
+    }
+
+    /// By KIP-848 an instance id is taken until its member has left or its session has ended.
+    fn instances_are_released(&self) -> bool {
+        self.protocols.iter().all(|protocol| matches!(protocol, Protocol::Classic(_)))
+    }
+
+    fn start(&mut self, name: &str, instance: Option<&str>) {
+        self.settings.protocol = self.protocols[self.random.below(self.protocols.len())];
+        self.live.push(Worker::start(name, instance, &self.settings, &self.auditor));
     }
 
     /// One thing happens, and then nothing for a moment: at times long enough to come to rest, at times not.
@@ -243,10 +278,14 @@ impl Crowd {
     fn join(&mut self) {
         self.counts.joined += 1;
         let name = format!("worker-{}", self.counts.joined);
-        let instance = format!("static-{}", self.random.below(self.size_max));
+        let number = match self.instances_are_released() {
+            true => self.random.below(self.size_max),
+            false => self.counts.joined as usize,
+        };
+        let instance = format!("static-{number}");
         let taken = self.live.iter().any(|worker| worker.name == instance);
         let instance = (self.random.below(3) == 0 && !taken).then_some(&*instance);
-        self.live.push(Worker::start(&name, instance, &self.settings, &self.auditor));
+        self.start(&name, instance);
     }
 
     fn take(&mut self) -> Worker {
@@ -261,7 +300,7 @@ impl Crowd {
         };
         let worker = self.live.swap_remove(number);
         let instance = worker.name.clone();
-        if self.random.below(2) == 0 {
+        if !self.instances_are_released() || self.random.below(2) == 0 {
             worker.leave();
             self.counts.left += 1;
         } else {
@@ -270,7 +309,7 @@ impl Crowd {
         }
         self.counts.returned += 1;
         let name = format!("{instance}-{}", self.counts.returned);
-        self.live.push(Worker::start(&name, Some(&instance), &self.settings, &self.auditor));
+        self.start(&name, Some(&instance));
     }
 }
 
@@ -278,7 +317,7 @@ impl Crowd {
 #[test]
 fn a_crashed_worker_is_gone_without_a_word() {
     let broker = Broker::start();
-    let mut settings = start_of_everything(&broker, 2, "range");
+    let mut settings = start_of_everything(&broker, 2, Protocol::Classic("range"));
     settings.session_timeout_ms = 30_000;
     let auditor = Arc::new(Auditor::new(2));
     let mut client = broker.client();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use compat_tests::broker::Options;
 use compat_tests::wire::Client;
 use rdkafka::bindings;
 use rdkafka::client::ClientContext;
@@ -28,11 +29,29 @@ pub struct Settings {
     pub bootstrap: String,
     pub group: String,
     pub topic: String,
-    pub strategy: &'static str,
+    pub protocol: Protocol,
     pub session_timeout_ms: u32,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// JoinGroup and SyncGroup, with this assignment strategy.
+    Classic(&'static str),
+    /// KIP-848, with this assignor of the broker's.
+    Consumer(&'static str),
+}
+
 impl Settings {
+    /// What the broker must be told for such a group.
+    pub fn broker_options(session_timeout_ms: u32) -> Options {
+        Options::new()
+            .set("group.min.session.timeout.ms", 500)
+            .set("group.consumer.min.session.timeout.ms", 500)
+            .set("group.consumer.session.timeout.ms", session_timeout_ms)
+            .set("group.consumer.min.heartbeat.interval.ms", 50)
+            .set("group.consumer.heartbeat.interval.ms", 100)
+    }
+
     /// Commits offset 0 of every partition: no consumer may begin anywhere else.
     #[track_caller]
     pub fn commit_beginnings(&self, client: &mut Client, partitions: i32) {
@@ -61,15 +80,22 @@ impl Worker {
             .set("bootstrap.servers", &settings.bootstrap)
             .set("group.id", &settings.group)
             .set("client.id", name)
-            .set("partition.assignment.strategy", settings.strategy)
-            .set("session.timeout.ms", settings.session_timeout_ms.to_string())
-            .set("heartbeat.interval.ms", "100")
             .set("max.poll.interval.ms", MAX_POLL_INTERVAL_MS.max(settings.session_timeout_ms).to_string())
             .set("enable.auto.commit", "false")
             // Everything has a committed offset: who does not find it says so, and starts nowhere else.
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
             .set("check.crcs", "true");
+        match settings.protocol {
+            Protocol::Classic(strategy) => config
+                .set("partition.assignment.strategy", strategy)
+                .set("session.timeout.ms", settings.session_timeout_ms.to_string())
+                .set("heartbeat.interval.ms", "100"),
+            // Session and heartbeats are the group's to say.
+            Protocol::Consumer(assignor) => {
+                config.set("group.protocol", "consumer").set("group.remote.assignor", assignor)
+            }
+        };
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }

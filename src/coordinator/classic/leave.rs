@@ -12,13 +12,22 @@ pub struct Leaving {
 }
 
 impl ClassicGroup {
+    /// One result for each; the group rebalances once. Also one that was given an id and never joined makes it do so.
     pub fn leave(
         &mut self,
-        leaving: &Leaving,
+        leaving: &[Leaving],
         now_ms: i64,
         limits: &Limits,
         effects: &mut Effects,
-    ) -> Result<(), GroupError> {
+    ) -> Vec<Result<(), GroupError>> {
+        let results: Vec<_> = leaving.iter().map(|one| self.remove_leaving(one, effects)).collect();
+        if results.iter().any(Result::is_ok) {
+            self.rebalance_after_removal(now_ms, limits, effects);
+        }
+        results
+    }
+
+    fn remove_leaving(&mut self, leaving: &Leaving, effects: &mut Effects) -> Result<(), GroupError> {
         let id = match &leaving.instance_id {
             Some(instance) => {
                 let owner = self.static_members.get(instance).ok_or(GroupError::UnknownMemberId)?;
@@ -30,14 +39,12 @@ impl ClassicGroup {
             None => leaving.member_id.clone(),
         };
         if self.pending.remove(&id).is_some() {
-            self.complete_join_if_all_are_here(now_ms, effects);
             return Ok(());
         }
         if !self.members.contains_key(&id) {
             return Err(GroupError::UnknownMemberId);
         }
         self.remove_member(&id, effects);
-        self.rebalance_after_removal(now_ms, limits, effects);
         Ok(())
     }
 }

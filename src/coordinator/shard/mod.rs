@@ -131,9 +131,7 @@ impl Shard {
         }
         match self.groups.get_mut(group) {
             None => Ok(vec![Err(GroupError::UnknownMemberId); leaving.len()]),
-            Some(Group::Classic(group)) => {
-                Ok(leaving.iter().map(|one| group.leave(one, env.now_ms, env.limits, effects)).collect())
-            }
+            Some(Group::Classic(group)) => Ok(group.leave(leaving, env.now_ms, env.limits, effects)),
             Some(Group::Consumer(_)) => self.leave_consumer_group(group, leaving, env, effects),
         }
     }

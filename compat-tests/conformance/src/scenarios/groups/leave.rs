@@ -11,6 +11,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("leave-group/batches", batches),
         scenario("leave-group/while-joining", while_joining),
         scenario("leave-group/leaders", leaders),
+        scenario("leave-group/pending", pending),
     ]
 }
 
@@ -100,5 +101,26 @@ fn leaders(play: &mut Play) -> Done {
     play.ask_on("b", "the follower leaves", 5, leave(5, &group, &b.id))?;
     play.ask("the leader's sync", 5, sync(5, &group, a.generation, &a.id, &[(&a.id, "all")]))?;
     play.ask("the leader joins again", 9, join(&group, "a").member(&a.id).at(9))?;
+    Ok(())
+}
+
+/// An id that was given and never joined leaves: all others rebalance.
+fn pending(play: &mut Play) -> Done {
+    let group = play.group("stable")?;
+    let a = alone(play, &join(&group, "a"))?;
+    let given = play.ask_on("b", "an id is given to b", 9, join(&group, "b").at(9))?.member_id;
+    play.ask("no rebalance yet", 4, heartbeat(&group, a.generation, &a.id))?;
+    play.ask_on("b", "b leaves", 5, leave(5, &group, &given))?;
+    play.ask("a is to join again", 4, heartbeat(&group, a.generation, &a.id))?;
+    play.ask("it does", 9, join(&group, "a").member(&a.id).at(9))?;
+
+    let group = play.group("completing")?;
+    let (a, b) = two_joined(play, &join(&group, "a"), &join(&group, "b"))?;
+    let mut waiting = play.park("b", 5, sync(5, &group, b.generation, &b.id, &[]))?;
+    let given = play.ask_on("c", "an id is given to c", 9, join(&group, "c").at(9))?.member_id;
+    play.still_parked("b waits for the leader", &mut waiting)?;
+    play.ask_on("c", "c leaves", 5, leave(5, &group, &given))?;
+    play.wakes("b is to join again", waiting)?;
+    play.ask("the leader's sync", 5, sync(5, &group, a.generation, &a.id, &[(&a.id, "all")]))?;
     Ok(())
 }
