@@ -44,6 +44,8 @@ pub mod code {
     pub const INVALID_PARTITIONS: i16 = 37;
     pub const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
     pub const KAFKA_STORAGE_ERROR: i16 = 56;
+    pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+    pub const UNKNOWN_TOPIC_ID: i16 = 100;
 }
 
 pub const LATEST: i64 = -1;

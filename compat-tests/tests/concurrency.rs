@@ -4,15 +4,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use compat_tests::batch::{Batch, read_batches};
 use compat_tests::broker::{Broker, Options};
 use compat_tests::calls::{LATEST, code, fetch_request, topic_name};
 use compat_tests::wire::Client;
-use compat_tests::{SetOnDrop, unique};
+use compat_tests::{SetOnDrop, unique, wait_until};
 use kafka_protocol::messages::{FetchRequest, produce_request};
+use uuid::Uuid;
 
 /// Runs `work` on so many connections at the same moment.
 fn at_once<T: Send>(broker: &Broker, connections: usize, work: impl Fn(usize, &mut Client) -> T + Sync) -> Vec<T> {
@@ -121,62 +122,107 @@ fn names_at_the_edge_survive_a_crash() {
 #[test]
 fn delete_and_recreate_under_a_running_producer_and_consumer() {
     // S17
+    const LIFE_LIMIT: Duration = Duration::from_secs(20);
     let broker = Broker::start();
     let mut admin = broker.client();
     let generation = AtomicI64::new(0);
+    // Acknowledged in this life of the topic, and read in it.
+    let (produced, fetched) = (AtomicU64::new(0), AtomicU64::new(0));
     let stop = AtomicBool::new(false);
-    let create = |admin: &mut Client| assert_eq!(admin.create_topic("t", 1, &[]).expect("answered"), code::NONE);
-    create(&mut admin);
-    std::thread::scope(|scope| {
+    let create = |admin: &mut Client| {
+        assert_eq!(admin.create_topic("t", 1, &[]).expect("answered"), code::NONE);
+        admin.topic("t").expect("answered").topic_id
+    };
+    let mut id = create(&mut admin);
+    let (acknowledged, values) = std::thread::scope(|scope| {
         // Both know the topic's id and send it: after the deletion it names nothing.
-        let producer = scope.spawn(|| {
-            let mut client = broker.client();
-            while !stop.load(Ordering::SeqCst) {
-                let (sent_in, id) = (generation.load(Ordering::SeqCst), client.topic("t").expect("answered").topic_id);
-                for _ in 0..50 {
-                    let batch = Batch::of_values([format!("of {sent_in}")]).build();
-                    let partition = produce_request::PartitionProduceData::default().with_records(Some(batch));
-                    let topic = produce_request::TopicProduceData::default()
-                        .with_topic_id(id)
-                        .with_partition_data(vec![partition]);
-                    let request = kafka_protocol::messages::ProduceRequest::default()
-                        .with_acks(-1)
-                        .with_timeout_ms(1000)
-                        .with_topic_data(vec![topic]);
-                    let answer = client.call(13, &request).expect("answered");
-                    let error = answer.responses[0].partition_responses[0].error_code;
-                    assert!([0, 3, 100].contains(&error), "produce by id: {error}");
-                }
-            }
-        });
-        let consumer = scope.spawn(|| {
-            let mut client = broker.client();
-            let mut offset = 0;
-            while !stop.load(Ordering::SeqCst) {
-                let data = client.fetch_waiting("t", 0, offset, 20).expect("answered");
-                match data.error_code {
-                    0 => {
-                        let batches = read_batches(data.records.unwrap_or_default()).expect("whole batches");
-                        offset = batches.last().map_or(offset, |batch| batch.last_offset + 1);
-                    }
-                    1 | 3 => offset = 0,
-                    error => panic!("fetch: {error}"),
-                }
-            }
-        });
+        let producer = scope.spawn(|| produce_by_id(broker.client(), &generation, &produced, &stop));
+        let consumer = scope.spawn(|| fetch_until(broker.client(), &fetched, &stop));
         let ending = SetOnDrop(&stop);
         for n in 1..=20 {
-            std::thread::sleep(Duration::from_millis(20));
+            produced.store(0, Ordering::SeqCst);
+            fetched.store(0, Ordering::SeqCst);
+            wait_until("some was produced and some read", LIFE_LIMIT, || {
+                produced.load(Ordering::SeqCst) >= 5 && fetched.load(Ordering::SeqCst) >= 5
+            });
             assert_eq!(admin.delete_topic("t").expect("answered"), code::NONE);
             generation.store(n, Ordering::SeqCst);
-            create(&mut admin);
+            id = create(&mut admin);
             let values = admin.read_values("t", 0);
-            assert!(values.iter().all(|value| *value == format!("of {n}")), "generation {n} has {values:?}");
+            assert!(values.iter().all(|value| value.starts_with(&format!("{n}:"))), "generation {n} has {values:?}");
         }
+        produced.store(0, Ordering::SeqCst);
+        wait_until("some was produced to the last", LIFE_LIMIT, || produced.load(Ordering::SeqCst) >= 50);
         drop(ending);
-        producer.join().expect("the producer is undisturbed");
+        let acknowledged = producer.join().expect("the producer is undisturbed");
         consumer.join().expect("the consumer is undisturbed");
+        (acknowledged, admin.read_values("t", 0))
     });
+    let ids: BTreeSet<_> = acknowledged.iter().map(|(id, ..)| *id).collect();
+    assert_eq!(ids.len(), 21, "every life of the topic took records");
+    let mut last: Vec<_> = acknowledged.into_iter().filter(|(of, ..)| *of == id).collect();
+    assert!(last.len() >= 50, "{} records in the last life", last.len());
+    last.sort_by_key(|(_, offset, _)| *offset);
+    assert!(last.iter().enumerate().all(|(n, (_, offset, _))| *offset == n as i64), "{last:?}");
+    assert_eq!(values, last.into_iter().map(|(.., value)| value).collect::<Vec<_>>(), "all that was acknowledged");
+}
+
+/// Produces with the topic's id until told to stop: the id, offset and value of all that was acknowledged.
+fn produce_by_id(
+    mut client: Client,
+    generation: &AtomicI64,
+    produced: &AtomicU64,
+    stop: &AtomicBool,
+) -> Vec<(Uuid, i64, String)> {
+    let mut acknowledged = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        // Read before the id: it may be older than the topic, never newer.
+        let sent_in = generation.load(Ordering::SeqCst);
+        let topic = client.topic("t").expect("answered");
+        if topic.error_code != code::NONE || generation.load(Ordering::SeqCst) != sent_in {
+            continue;
+        }
+        for _ in 0..50 {
+            let value = format!("{sent_in}:{}", acknowledged.len());
+            let partition = produce_request::PartitionProduceData::default()
+                .with_records(Some(Batch::of_values([value.clone()]).build()));
+            let data = produce_request::TopicProduceData::default()
+                .with_topic_id(topic.topic_id)
+                .with_partition_data(vec![partition]);
+            let request = kafka_protocol::messages::ProduceRequest::default()
+                .with_acks(-1)
+                .with_timeout_ms(1000)
+                .with_topic_data(vec![data]);
+            let answer = client.call(13, &request).expect("answered");
+            let answer = &answer.responses[0].partition_responses[0];
+            match answer.error_code {
+                code::NONE => {
+                    acknowledged.push((topic.topic_id, answer.base_offset, value));
+                    produced.fetch_add(1, Ordering::SeqCst);
+                }
+                code::UNKNOWN_TOPIC_OR_PARTITION | code::UNKNOWN_TOPIC_ID => break,
+                error => panic!("produce by id: {error}"),
+            }
+        }
+    }
+    acknowledged
+}
+
+/// Reads on, and from the start whenever the topic is another.
+fn fetch_until(mut client: Client, fetched: &AtomicU64, stop: &AtomicBool) {
+    let mut offset = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let data = client.fetch_waiting("t", 0, offset, 20).expect("answered");
+        match data.error_code {
+            code::NONE => {
+                let batches = read_batches(data.records.unwrap_or_default()).expect("whole batches");
+                offset = batches.last().map_or(offset, |batch| batch.last_offset + 1);
+                fetched.fetch_add(batches.len() as u64, Ordering::SeqCst);
+            }
+            code::OFFSET_OUT_OF_RANGE | code::UNKNOWN_TOPIC_OR_PARTITION => offset = 0,
+            error => panic!("fetch: {error}"),
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 #![allow(clippy::disallowed_methods)]
 
-use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +14,7 @@ use compat_tests::calls::{code, produce_request};
 use compat_tests::codec::Codec;
 use compat_tests::samples::{self, TOPIC};
 use compat_tests::wire::{Client, encode_frame, raw_frame};
-use compat_tests::{Random, SetOnDrop};
+use compat_tests::{Random, SetOnDrop, wait_until};
 use kafka_protocol::messages::ApiKey;
 use uuid::Uuid;
 
@@ -25,6 +24,8 @@ const RESIDENT_BYTES_MAX: u64 = 400 << 20;
 /// How long a connection may stay silent before the next frame takes another.
 const SILENCE: Duration = Duration::from_millis(60);
 const THREADS: usize = 4;
+/// For requests in flight, where a test fills it.
+const POOL_BYTES: usize = 32 << 20;
 
 struct Target {
     broker: Broker,
@@ -33,7 +34,11 @@ struct Target {
 
 impl Target {
     fn start() -> Target {
-        let options = Options::new().argument("--ephemeral").set("auto.create.topics.enable", "false");
+        Target::of(Options::new())
+    }
+
+    fn of(options: Options) -> Target {
+        let options = options.argument("--ephemeral").set("auto.create.topics.enable", "false");
         let broker = if std::env::var_os("OTTLA_TEST_BOOTSTRAP").is_some() { Broker::any() } else { options.start() };
         let mut client = broker.client();
         client.create_topic(TOPIC, 2, &[]).expect("answered");
@@ -338,39 +343,51 @@ fn null_and_empty_records_are_answered() {
 
 #[test]
 fn stalled_senders_hold_back_nobody() {
-    let mut target = Target::start();
-    if target.broker.is_external() {
+    if std::env::var_os("OTTLA_TEST_BOOTSTRAP").is_some() {
         // Apache Kafka takes the memory at the claim and stands still.
         return;
     }
+    let options = Options::new().set("queued.max.request.bytes", POOL_BYTES);
+    let mut target = Target::of(options.set("socket.request.max.bytes", POOL_BYTES));
     target.attack("stalled senders", |target| {
-        // Claims of 100 MB that never come.
-        let mut senders = VecDeque::new();
-        for n in 0..100 {
-            let mut stream = TcpStream::connect(target.broker.bootstrap()).expect("the broker accepts");
-            stream.write_all(&100_000_000i32.to_be_bytes()).expect("sent");
-            stream.write_all(&vec![0; n * 500]).expect("sent");
-            senders.push_back(stream);
+        // Small frames of which only a part comes: nobody waits for what they hold.
+        let mut patient: Vec<_> = (0..100).map(|n| stalled_sender(target, 50_000, n * 400)).collect();
+        // And some that bring more than all there is together, and then stall.
+        let before = target.broker.resident_bytes();
+        let mut greedy: Vec<_> = (0..3).map(|_| stalled_sender(target, POOL_BYTES, POOL_BYTES * 9 / 10)).collect();
+        let is_held = || target.broker.resident_bytes() > before + POOL_BYTES as u64 / 2;
+        wait_until("the senders hold memory", Duration::from_secs(10), is_held);
+        // Large requests need what they hold, and get it.
+        let batch = Batch::of_values(["x".repeat(900_000)]);
+        for _ in 0..3 {
+            target.broker.client().must_produce(TOPIC, 0, &batch);
         }
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(senders.iter().all(|stream| stream.peer_addr().is_ok()));
-        drop(senders);
-        // And some that bring most of it, more than the bound together, then stall.
-        let chunk = vec![0; 1 << 20];
-        let mut senders = VecDeque::new();
-        for _ in 0..6 {
-            let mut stream = TcpStream::connect(target.broker.bootstrap()).expect("the broker accepts");
-            stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a positive time-out");
-            stream.write_all(&100_000_000i32.to_be_bytes()).expect("sent");
-            for _ in 0..60 {
-                if stream.write_all(&chunk).is_err() {
-                    break;
-                }
-            }
-            senders.push_back(stream);
-        }
-        std::thread::sleep(Duration::from_millis(300));
+        wait_until("senders that others wait for are closed", Duration::from_secs(30), || {
+            greedy.iter_mut().any(|stream| is_closed(stream))
+        });
+        let said = |line: &&String| line.contains("a stalled frame held memory that others waited for");
+        assert!(target.broker.log().iter().filter(said).count() >= 1, "the log says why");
+        assert!(!patient.iter_mut().any(is_closed), "who is in nobody's way may take its time");
     });
+}
+
+/// Claims a frame and sends so many bytes of it, or as many as are taken.
+fn stalled_sender(target: &Target, claim: usize, bytes: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(target.broker.bootstrap()).expect("the broker accepts");
+    stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a positive time-out");
+    stream.write_all(&(claim as i32).to_be_bytes()).expect("sent");
+    let chunk = vec![0; 1 << 20];
+    for from in (0..bytes).step_by(chunk.len()) {
+        if stream.write_all(&chunk[..chunk.len().min(bytes - from)]).is_err() {
+            break;
+        }
+    }
+    stream.set_nonblocking(true).expect("an open socket");
+    stream
+}
+
+fn is_closed(stream: &mut TcpStream) -> bool {
+    !stream.read(&mut [0; 64]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 #[test]

@@ -4,27 +4,21 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"ottla/clients/common"
 )
 
-const partitions = 4
-
-var bootstrap, topic, group string
+var arguments common.Arguments
 
 func main() {
-	if len(os.Args) != 5 {
-		fail("usage: bootstrap topic group count")
-	}
-	bootstrap, topic, group = os.Args[1], os.Args[2], os.Args[3]
-	count, err := strconv.Atoi(os.Args[4])
-	check(err)
-	consume(2, 0, count)
-	consume(1, count, count)
+	arguments = common.Parse()
+	consume(2, 0, arguments.Count)
+	consume(1, arguments.Count, arguments.Count)
 	fmt.Println("ok")
 }
 
@@ -42,46 +36,30 @@ func config() *sarama.Config {
 }
 
 func produce(from, count int) {
-	producer, err := sarama.NewSyncProducer([]string{bootstrap}, config())
-	check(err)
+	producer, err := sarama.NewSyncProducer([]string{arguments.Bootstrap}, config())
+	common.Check(err)
 	defer producer.Close()
 	messages := make([]*sarama.ProducerMessage, count)
 	for n := range messages {
-		messages[n] = &sarama.ProducerMessage{Topic: topic, Value: sarama.StringEncoder(strconv.Itoa(from + n))}
+		value := sarama.StringEncoder(strconv.Itoa(from + n))
+		messages[n] = &sarama.ProducerMessage{Topic: arguments.Topic, Value: value}
 	}
-	check(producer.SendMessages(messages))
+	common.Check(producer.SendMessages(messages))
 }
 
-// handler is shared by the members: it counts what they have seen and what each claims.
+// handler is shared by the members.
 type handler struct {
-	sync.Mutex
-	from, count, members int
-	seen                 map[int]bool
-	claims               map[string]int
-	settled, done        chan struct{}
-	once                 sync.Once
+	seen   *common.Seen
+	shares *common.Shares
 }
 
 func (h *handler) Setup(session sarama.ConsumerGroupSession) error {
-	h.Lock()
-	defer h.Unlock()
-	h.claims[session.MemberID()] = len(session.Claims()[topic])
-	if len(h.claims) != h.members {
-		return nil
-	}
-	for _, claims := range h.claims {
-		if claims != partitions/h.members {
-			return nil
-		}
-	}
-	h.once.Do(func() { close(h.settled) })
+	h.shares.Change(session.MemberID(), len(session.Claims()[arguments.Topic]))
 	return nil
 }
 
 func (h *handler) Cleanup(session sarama.ConsumerGroupSession) error {
-	h.Lock()
-	defer h.Unlock()
-	delete(h.claims, session.MemberID())
+	h.shares.Forget(session.MemberID())
 	return nil
 }
 
@@ -93,71 +71,33 @@ func (h *handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama
 				return nil
 			}
 			session.MarkMessage(message, "")
-			h.add(string(message.Value))
+			h.seen.Add(string(message.Value))
 		case <-session.Context().Done():
 			return nil
 		}
 	}
 }
 
-func (h *handler) add(value string) {
-	h.Lock()
-	defer h.Unlock()
-	n, err := strconv.Atoi(value)
-	check(err)
-	if n < h.from || n >= h.from+h.count || h.seen[n] {
-		fail(fmt.Sprintf("record %d is not expected (again)", n))
-	}
-	h.seen[n] = true
-	if len(h.seen) == h.count {
-		close(h.done)
-	}
-}
-
 // consume runs members, produces from..from+count once they share the partitions, and ends when all was seen.
 func consume(members, from, count int) {
-	h := &handler{
-		from: from, count: count, members: members,
-		seen: map[int]bool{}, claims: map[string]int{},
-		settled: make(chan struct{}), done: make(chan struct{}),
-	}
+	h := &handler{seen: common.NewSeen(from, count), shares: common.NewShares(members)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	for range members {
-		consumer, err := sarama.NewConsumerGroup([]string{bootstrap}, group, config())
-		check(err)
+		consumer, err := sarama.NewConsumerGroup([]string{arguments.Bootstrap}, arguments.Group, config())
+		common.Check(err)
 		all.Add(1)
 		go func() {
 			defer all.Done()
 			for ctx.Err() == nil {
-				check(consumer.Consume(ctx, []string{topic}, h))
+				common.Check(consumer.Consume(ctx, []string{arguments.Topic}, h))
 			}
-			check(consumer.Close())
+			common.Check(consumer.Close())
 		}()
 	}
-	h.await(h.settled)
+	common.Await("the members share the partitions", h.shares.Ready)
 	produce(from, count)
-	h.await(h.done)
+	common.Await("all was seen", h.seen.Done)
 	cancel()
 	all.Wait()
-}
-
-func (h *handler) await(channel chan struct{}) {
-	select {
-	case <-channel:
-	case <-time.After(30 * time.Second):
-		h.Lock()
-		fail(fmt.Sprintf("after 30 s: %d of %d records, claims %v", len(h.seen), h.count, h.claims))
-	}
-}
-
-func check(err error) {
-	if err != nil {
-		fail(err.Error())
-	}
-}
-
-func fail(text string) {
-	fmt.Fprintln(os.Stderr, text)
-	os.Exit(1)
 }
