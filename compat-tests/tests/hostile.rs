@@ -363,7 +363,7 @@ fn stalled_senders_hold_back_nobody() {
             target.broker.client().must_produce(TOPIC, 0, &batch);
         }
         wait_until("senders that others wait for are closed", Duration::from_secs(30), || {
-            greedy.iter_mut().any(|stream| is_closed(stream))
+            greedy.iter_mut().any(is_closed)
         });
         let said = |line: &&String| line.contains("a stalled frame held memory that others waited for");
         assert!(target.broker.log().iter().filter(said).count() >= 1, "the log says why");
