@@ -88,3 +88,25 @@ fn lib_lists_the_modules_floor_by_floor() {
     assert!(floors.is_sorted(), "{listed:?}");
     assert_eq!(listed.len(), FLOORS.iter().map(|f| f.len()).sum::<usize>());
 }
+
+/// Modules by floor, as the table under "Floors" has them.
+fn documented_floors() -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let text = std::fs::read_to_string(path).expect("docs/architecture.md");
+    let section = text.split("\n## ").find(|section| section.starts_with("Floors")).expect("a section on floors");
+    let mut floors: Vec<Vec<String>> = Vec::new();
+    for line in section.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, floor, module, ..] = cells[..] else { continue };
+        let Ok(floor) = floor.parse::<usize>() else { continue };
+        floors.resize(floors.len().max(floor + 1), Vec::new());
+        floors[floor].push(module.trim_matches('`').to_owned());
+    }
+    floors.iter_mut().for_each(|floor| floor.sort());
+    floors
+}
+
+#[test]
+fn the_documentation_has_the_floors() {
+    assert_eq!(documented_floors(), FLOORS);
+}

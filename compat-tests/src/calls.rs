@@ -55,6 +55,7 @@ pub const EARLIEST: i64 = -2;
 pub enum Resource {
     Topic = 2,
     Broker = 4,
+    Group = 32,
 }
 
 pub fn topic_name(name: &str) -> TopicName {

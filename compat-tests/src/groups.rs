@@ -38,6 +38,7 @@ pub mod code {
     pub const GROUP_MAX_SIZE_REACHED: i16 = 81;
     pub const FENCED_INSTANCE_ID: i16 = 82;
     pub const GROUP_SUBSCRIBED_TO_TOPIC: i16 = 86;
+    pub const UNSUPPORTED_ASSIGNOR: i16 = 112;
 }
 
 /// How long the coordinator may load after a restart, or be created on first need.

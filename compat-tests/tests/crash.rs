@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use books::{AdminBook, Change, PartitionBook, value_of};
-use compat_tests::Random;
 use compat_tests::batch::Batch;
 use compat_tests::broker::{Broker, Options};
+use compat_tests::calls::LATEST;
 use compat_tests::wire::Client;
+use compat_tests::{Random, wait_until};
 
 const ROUNDS: u32 = 50;
 /// Waited for a change in each round; without one the test fails in the end.
@@ -236,7 +237,8 @@ fn terminate_under_load() {
     let mut book = PartitionBook::new("small", 0, false);
     let ended = std::thread::scope(|scope| {
         scope.spawn(|| produce(&mut client, &mut book, 1000));
-        std::thread::sleep(Duration::from_millis(200));
+        let mut reader = broker.client();
+        wait_until("there is load", PROGRESS_LIMIT, || reader.offset_at("small", 0, LATEST) > 200);
         broker.terminate()
     });
     assert_eq!(ended.code(), Some(0), "{ended:?}");

@@ -1,4 +1,4 @@
-//! Classic consumer groups: by raw frames where one step of the protocol matters, by librdkafka where clients share work.
+//! Consumer groups: by raw frames where one step of the protocol matters, by librdkafka where clients share work.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -10,6 +10,8 @@ mod commits;
 mod crash;
 #[path = "groups/fencing.rs"]
 mod fencing;
+#[path = "groups/limits.rs"]
+mod limits;
 #[path = "groups/many.rs"]
 mod many;
 #[path = "groups/sharing.rs"]

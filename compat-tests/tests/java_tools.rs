@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::io::Write;
+use std::path::Path;
 
 use compat_tests::batch::Batch;
 use compat_tests::broker::{Broker, Options};
@@ -285,6 +286,17 @@ fn kafka_dump_log_reads_our_files() {
     }
     assert!(records.next().is_none());
     assert_has(&output.out, &format!("producerId: {producer} producerEpoch: {epoch}"));
+
+    // The state of producers where each segment but the first begins.
+    let snapshots = files(".snapshot");
+    assert!(snapshots.len() >= logs.len() - 1, "{snapshots:?} for {logs:?}");
+    for snapshot in snapshots {
+        let output = tools.run("kafka-dump-log", &["--files", &snapshot], "");
+        assert_eq!(output.code, 0, "{output:?}");
+        assert_has(&output.out, &format!("producerId: {producer} producerEpoch: {epoch}"));
+        let base: i32 = Path::new(&snapshot).file_stem().and_then(|s| s.to_str()?.parse().ok()).expect("an offset");
+        assert_has(&output.out, &format!("lastSequence: {}", base - 1));
+    }
 
     // Kafka's tool takes the file of an active segment only once it is trimmed: the sealed ones it must like.
     for index in [files(".index"), files(".timeindex")] {

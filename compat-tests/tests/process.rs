@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use compat_tests::batch::{Batch, read_batches};
 use compat_tests::broker::{Broker, Listener, Options};
 use compat_tests::calls::{EARLIEST, Resource, code, fetch_request, topic_name};
+use compat_tests::wait_until;
 use compat_tests::wire::{Client, raw_frame};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, FetchRequest, MetadataRequest};
@@ -400,4 +401,41 @@ fn disk_bytes(directory: &std::path::Path) -> u64 {
         false => fs::metadata(&path).map_or(0, |metadata| metadata.blocks() * 512),
     };
     entries.map(bytes).sum()
+}
+
+/// The broker's log without the ready line, which is for whoever started it.
+fn logged(options: Options) -> Vec<String> {
+    let mut broker = options.start();
+    broker.client().create_topic("t", 1, &[]).expect("answered");
+    assert_eq!(broker.terminate().code(), Some(0));
+    broker.log().into_iter().filter(|line| !line.contains(" ready: ")).collect()
+}
+
+#[test]
+fn rust_log_chooses_what_is_logged() {
+    let mentions = |lines: &[String], level: &str| lines.iter().any(|line| line.contains(&format!(" {level} ")));
+    let broker = Options::new().environment("RUST_LOG", "debug").start();
+    // A connection that is closed with an answer unread is reset, which only a debugger of clients wants to know.
+    let mut client = broker.client();
+    client.send_raw(&raw_frame(18, 0, 1, &[])).expect("sent");
+    client.stream().peek(&mut [0]).expect("answered");
+    drop(client);
+    wait_until("the lost connection is logged", Duration::from_secs(10), || mentions(&broker.log(), "DEBUG"));
+    assert!(mentions(&broker.log(), "INFO"));
+
+    let usual = logged(Options::new());
+    assert!(mentions(&usual, "INFO") && !mentions(&usual, "DEBUG"), "{usual:#?}");
+    let errors = logged(Options::new().environment("RUST_LOG", "error"));
+    assert!(errors.is_empty(), "nothing fails here: {errors:#?}");
+}
+
+#[test]
+fn the_log_can_be_json() {
+    let lines = logged(Options::new().argument("--log-format").argument("json"));
+    let lines: Vec<serde_json::Value> =
+        lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+    let message = |line: &serde_json::Value| line["fields"]["message"].as_str().map(str::to_owned);
+    assert!(lines.iter().all(|line| line["level"].is_string() && message(line).is_some()), "{lines:#?}");
+    let created = lines.iter().find(|line| message(line).as_deref() == Some("creating topic"));
+    assert_eq!(created.expect("a topic was created")["fields"]["topic"], "t");
 }
