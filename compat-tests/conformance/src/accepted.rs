@@ -217,9 +217,10 @@ pub static ACCEPTED: &[Accepted] = &[
         places: &[
             at("rejoin/twice", "*the earlier request*", "", "still parked", "answered"),
             at("sync-group/twice", "*the earlier of two requests*", "", "still parked", "answered"),
+            at("sync-group/leaves", "*its sync", "", "still parked", "answered"),
         ],
-        kafka: "a JoinGroup or SyncGroup that a later one of the same member replaces is never answered",
-        ours: "COORDINATOR_NOT_AVAILABLE (15)",
+        kafka: "a JoinGroup or SyncGroup that a later one of the same member replaces is never answered, nor is the SyncGroup of a member that leaves",
+        ours: "COORDINATOR_NOT_AVAILABLE (15); UNKNOWN_MEMBER_ID (25) for the one that leaves",
         reason: "a client that waits for ever helps nobody",
     },
     Accepted {

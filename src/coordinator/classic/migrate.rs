@@ -62,6 +62,7 @@ impl ClassicGroup {
                 m.protocols.iter().map(|p| (p.name.clone(), Bytes::copy_from_slice(&p.metadata))).collect();
             group.members.insert(m.member_id.clone(), member);
         }
+        group.find_subscribed();
         group
     }
 

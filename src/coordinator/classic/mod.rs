@@ -53,6 +53,8 @@ pub struct ClassicGroup {
     protocol_type: Option<String>,
     protocol: Option<String>,
     leader: Option<String>,
+    /// Topics that the generation subscribes to, if it is one of consumers and they can be read.
+    subscribed: Option<HashSet<String>>,
     members: IndexMap<String, Member>,
     /// Member ids by instance id (KIP-345).
     static_members: HashMap<String, String>,
@@ -90,6 +92,7 @@ impl ClassicGroup {
             protocol_type: None,
             protocol: None,
             leader: None,
+            subscribed: None,
             members: IndexMap::new(),
             static_members: HashMap::new(),
             pending: HashMap::new(),
@@ -117,6 +120,7 @@ impl ClassicGroup {
             let protocol = value.protocol.clone().unwrap_or_default();
             group.members.insert(member.member_id.clone(), Member::load(member, protocol));
         }
+        group.find_subscribed();
         group
     }
 
@@ -152,14 +156,23 @@ impl ClassicGroup {
         self.state_timestamp
     }
 
-    /// Whether a member subscribes to the topic; so do members whose subscription cannot be read, to be safe.
+    /// Whether a member of the generation subscribes to the topic, as far as that is known: of a group of consumers whose
+    /// subscriptions cannot be read, or that has no generation yet, every topic is.
     pub fn subscribes_to(&self, topic: &str) -> bool {
-        let Some(protocol) = &self.protocol else { return false };
-        self.is_consumer_group()
-            && self.members.values().any(|m| match member::subscribed_topics(m.metadata(protocol)) {
-                Some(topics) => topics.iter().any(|t| t == topic),
-                None => true,
-            })
+        match &self.subscribed {
+            Some(topics) => topics.contains(topic),
+            None => self.is_consumer_group(),
+        }
+    }
+
+    /// Kafka's `ClassicGroup.computeSubscribedTopics`, once a generation.
+    fn find_subscribed(&mut self) {
+        let protocol = self.protocol.as_deref();
+        let topics = self.members.values().map(|m| member::subscribed_topics(m.metadata(protocol.unwrap_or_default())));
+        self.subscribed = match self.is_consumer_group() {
+            true => topics.collect::<Option<Vec<_>>>().map(|topics| topics.into_iter().flatten().collect()),
+            false => None,
+        };
     }
 
     pub fn is_consumer_group(&self) -> bool {

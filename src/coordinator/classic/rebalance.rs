@@ -106,11 +106,13 @@ impl ClassicGroup {
         if self.members.is_empty() {
             self.protocol = None;
             self.leader = None;
+            self.find_subscribed();
             self.enter(ClassicState::Empty, effects.wall_ms);
             effects.records.push(self.record());
             return;
         }
         self.protocol = self.select_protocol();
+        self.find_subscribed();
         self.enter(ClassicState::CompletingRebalance, effects.wall_ms);
         self.answer_joins(now_ms, effects);
         let deadline = now_ms + self.rebalance_timeout_ms();

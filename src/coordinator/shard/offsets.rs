@@ -87,7 +87,7 @@ impl Shard {
             return Err(GroupError::NonEmptyGroup);
         }
         let subscribes = |topic: &str| match found {
-            Group::Classic(group) => !group.is_empty() && group.subscribes_to(topic),
+            Group::Classic(group) => group.subscribes_to(topic),
             Group::Consumer(group) => group.is_subscribed_to(topic),
         };
         let committed = self.offsets.get(group);

@@ -119,7 +119,13 @@ impl Group {
                 }
                 let answer = play.ask("leave", version, groups::leave(version, &self.name, &id))?;
                 if answer.error_code == 0 && answer.members.iter().all(|m| m.error_code == 0) {
-                    self.member(member).id.clear();
+                    let known = self.member(member);
+                    known.id.clear();
+                    // Kafka never answers it (sync-group/leaves).
+                    if matches!(known.waiting, Some(Waiting::Sync(_))) {
+                        known.waiting = None;
+                        play.close(&connection(group, member));
+                    }
                 }
             }
             GroupOp::Commit { member, skip, topic, partition, offset, version } => {

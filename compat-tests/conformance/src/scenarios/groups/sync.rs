@@ -11,6 +11,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("sync-group/named-protocols", named_protocols),
         scenario("sync-group/assignments", assignments),
         scenario("sync-group/twice", twice),
+        scenario("sync-group/leaves", leaves),
         scenario("heartbeat/refusals", heartbeats),
     ]
 }
@@ -96,6 +97,18 @@ fn twice(play: &mut Play) -> Done {
     play.ask("the leader", 5, sync(5, &group, a.generation, &a.id, &[(&b.id, "all")]))?;
     play.wakes("the later of two requests", later)?;
     play.still_parked("the earlier of two requests after it", &mut earlier)?;
+    Ok(())
+}
+
+/// A member leaves while it waits for the leader.
+fn leaves(play: &mut Play) -> Done {
+    let group = play.group("g")?;
+    let (a, b) = two_joined(play, &join(&group, "a"), &join(&group, "b"))?;
+    let mut waiting = play.park("b", 5, sync(5, &group, b.generation, &b.id, &[]))?;
+    play.ask_on("b again", "it leaves", 5, leave(5, &group, &b.id))?;
+    play.still_parked("its sync", &mut waiting)?;
+    play.ask("the leader's heartbeat", 4, heartbeat(&group, a.generation, &a.id))?;
+    play.ask("the leader joins again", 9, join(&group, "a").member(&a.id).at(9))?;
     Ok(())
 }
 
