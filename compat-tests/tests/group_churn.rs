@@ -51,8 +51,8 @@ struct Size {
     generations: usize,
 }
 
-const SMALL: Size = Size { consumers: 8, partitions: 30, seconds: 20, changes: 20, crashes: 4, generations: 8 };
-const LARGE: Size = Size { consumers: 50, partitions: 100, seconds: 50, changes: 80, crashes: 15, generations: 8 };
+const SMALL: Size = Size { consumers: 8, partitions: 30, seconds: 20, changes: 28, crashes: 4, generations: 8 };
+const LARGE: Size = Size { consumers: 50, partitions: 100, seconds: 50, changes: 120, crashes: 15, generations: 8 };
 
 #[test]
 fn churn_by_range() {
@@ -119,6 +119,7 @@ fn churn(protocols: &'static [Protocol], seed: u64, size: Size) {
         scope.spawn(|| produce(broker.client(), partitions, &done));
         scope.spawn(|| watch(broker.client(), partitions, complete, &auditor, &done));
         let mut crowd = Crowd::new(settings, protocols, auditor.clone(), seed, consumers);
+        (0..consumers).for_each(|_| crowd.join());
         let start = Instant::now();
         // A busy machine takes longer to rebalance as often.
         let enough = |counts: &Counts| counts.reach(&size) && auditor.generations() >= size.generations;
