@@ -33,7 +33,6 @@ pub struct Broker {
 pub struct BrokerBuilder {
     config: BrokerConfigBuilder,
     clock: Clock,
-    data_dir: bool,
     ready: Option<BrokerConfig>,
     ephemeral: bool,
     on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
@@ -44,7 +43,6 @@ impl Broker {
         BrokerBuilder {
             config: BrokerConfigBuilder::new().set("listeners", "PLAINTEXT://localhost:0"),
             clock: Clock::system(),
-            data_dir: false,
             ready: None,
             ephemeral: true,
             on_fatal: Arc::new(|what| tracing::error!(what, "durability is lost: the broker refuses further writes")),
@@ -103,7 +101,6 @@ impl BrokerBuilder {
     /// Keeps the data in `dir`, durable as Kafka's, instead of a temporary directory.
     pub fn data_dir(mut self, dir: impl AsRef<Path>) -> BrokerBuilder {
         self.config = self.config.set("log.dirs", dir.as_ref().to_string_lossy());
-        self.data_dir = true;
         self.ephemeral = false;
         self
     }
@@ -112,7 +109,6 @@ impl BrokerBuilder {
     pub fn configured(mut self, config: BrokerConfig, ephemeral: bool) -> BrokerBuilder {
         self.ready = Some(config);
         self.ephemeral = ephemeral;
-        self.data_dir = !ephemeral;
         self
     }
 
@@ -139,7 +135,7 @@ impl BrokerBuilder {
 
     pub fn start_blocking(self) -> Result<Broker, StartError> {
         let mut config = self.config;
-        let temporary = if self.data_dir { None } else { Some(TemporaryDir::new()?) };
+        let temporary = if self.ephemeral { Some(TemporaryDir::new()?) } else { None };
         let config = match (self.ready, &temporary) {
             (Some(config), None) => config,
             (Some(config), Some(dir)) => config.with_log_dir(&dir.0),

@@ -17,6 +17,14 @@ pub const TOPIC: &str = "hostile";
 pub fn body(key: ApiKey, version: i16, topic_id: Uuid) -> Option<Bytes> {
     let name = || topic_name(TOPIC);
     match key {
+        // The codec ends at version 9, where topics go by name.
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch if version == 10 => {
+            let mut body = body(key, 9, topic_id)?.to_vec();
+            let name = [&[TOPIC.len() as u8 + 1], TOPIC.as_bytes()].concat();
+            let at = body.windows(name.len()).position(|window| window == name)?;
+            body.splice(at..at + name.len(), topic_id.into_bytes());
+            Some(body.into())
+        }
         ApiKey::Produce => {
             let mut request = produce_request(TOPIC, 0, Batch::of_values(["one", "two"]).keyed("k").build());
             if version >= 13 {

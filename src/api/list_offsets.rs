@@ -116,8 +116,7 @@ fn look_up(
             Isolation::ReadUncommitted => offsets.high_watermark,
             Isolation::ReadCommitted => offsets.last_stable_offset,
         })),
-        EARLIEST => earliest(&partition, request, &settings.resolved, offsets.log_start),
-        EARLIEST_LOCAL => earliest(&partition, request, &settings.resolved, offsets.log_start),
+        EARLIEST | EARLIEST_LOCAL => earliest(&partition, request, &settings.resolved, offsets.log_start),
         MAX_TIMESTAMP => Ok(partition.max_timestamp(env, &settings.resolved).map_err(failed)?.unwrap_or(NOT_FOUND)),
         LATEST_TIERED => Ok(NOT_FOUND),
         timestamp => {

@@ -6,6 +6,7 @@
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
+mod by_id;
 mod configs;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;

@@ -1,40 +1,52 @@
-//! OffsetCommit (key 8), versions 2–9. Kafka 4.2 also serves 10 (topic ids), which the codec does not know yet.
+//! OffsetCommit (key 8), versions 2–10.
 //!
 //! Behaviour: recorded in `__consumer_offsets` before the answer. Offsets are not compared with the log. Version notes:
-//! v2–4 retention time, v6 leader epochs, v7 instance ids, v9 GROUP_ID_NOT_FOUND and consumer groups (KIP-848).
+//! v2–4 retention time, v6 leader epochs, v7 instance ids, v9 GROUP_ID_NOT_FOUND and consumer groups (KIP-848),
+//! v10 topics by id (UNKNOWN_TOPIC_ID).
 
 use bytes::Bytes;
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use kafka_protocol::messages::{OffsetCommitRequest as Asked, OffsetCommitResponse};
 
-use super::errors;
-use super::{Api, BadRequest, Reply, Request};
-use crate::coordinator::{Commit, GroupError, OffsetCommitRequest};
+use super::errors::{self, Error};
+use super::{Api, BadRequest, Reply, Request, by_id};
+use crate::base::TopicId;
+use crate::coordinator::{Commit, OffsetCommitRequest};
 
 pub const API: Api =
-    Api { key: 8, name: "OffsetCommit", versions: (2, 9), advertised_from: 2, flexible_from: 8, handle };
+    Api { key: 8, name: "OffsetCommit", versions: (2, by_id::VERSION), advertised_from: 2, flexible_from: 8, handle };
 
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
-    let asked: Asked = request.decode(body)?;
+    let goes_by_id = request.version == by_id::VERSION;
+    let asked: Asked = if goes_by_id { by_id::decode(body, by_id::COMMIT_REQUEST)? } else { request.decode(body)? };
     let responder = request.responder;
     let topics = &request.broker().topics;
     let mut commits = Vec::new();
-    // Of each partition in the request: where it stands among the commits, if its topic is there.
-    let mut places = Vec::new();
+    // Of each partition in the request: where it stands among the commits, or why it does not.
+    let mut places: Vec<Result<usize, Error>> = Vec::new();
     for topic in &asked.topics {
-        let found = topics.topic(&topic.name);
+        let (found, unknown) = match by_id::id_of(&topic.name).filter(|_| goes_by_id) {
+            Some(id) => (topics.topic_by_id(id), Error::UnknownTopicId),
+            None => (topics.topic(&topic.name), Error::UnknownTopicOrPartition),
+        };
         for partition in &topic.partitions {
-            let known = found.as_ref().and_then(|t| t.partition(partition.partition_index));
-            places.push(known.map(|_| commits.len()));
-            if let (Some(found), Some(_)) = (&found, places.last().copied().flatten()) {
-                commits.push(Commit {
-                    topic: found.name.to_string(),
-                    partition: partition.partition_index,
-                    offset: partition.committed_offset,
-                    leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.committed_metadata.as_deref().unwrap_or_default().to_owned(),
-                });
+            let Some(found) = &found else {
+                places.push(Err(unknown));
+                continue;
+            };
+            if found.partition(partition.partition_index).is_none() {
+                places.push(Err(Error::UnknownTopicOrPartition));
+                continue;
             }
+            places.push(Ok(commits.len()));
+            commits.push(Commit {
+                topic: found.name.to_string(),
+                topic_id: if goes_by_id { found.id } else { TopicId::ZERO },
+                partition: partition.partition_index,
+                offset: partition.committed_offset,
+                leader_epoch: partition.committed_leader_epoch,
+                metadata: partition.committed_metadata.as_deref().unwrap_or_default().to_owned(),
+            });
         }
     }
     let commit = OffsetCommitRequest {
@@ -54,19 +66,22 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             Some(Ok(done)) => done.committed().await,
             Some(Err(error)) => Err(error),
         };
-        let mut places = places.into_iter();
-        let mut result_of = || match (places.next().flatten(), &outcome) {
-            (None, _) => Err(GroupError::UnknownTopicOrPartition),
-            (Some(_), Err(error)) => Err(*error),
-            (Some(at), Ok(results)) => results.get(at).copied().unwrap_or(Ok(())),
-        };
+        let codes = places.into_iter().map(|place| match (place, &outcome) {
+            (Err(unknown), _) => unknown.code(),
+            (Ok(_), Err(error)) => errors::of_group(*error).code(),
+            (Ok(at), Ok(results)) => match results.get(at) {
+                Some(Err(error)) => errors::of_group(*error).code(),
+                _ => errors::NONE,
+            },
+        });
+        let mut codes = codes.collect::<Vec<_>>().into_iter();
         let mut response = OffsetCommitResponse::default();
         for topic in asked.topics.into_iter().filter(|t| !t.partitions.is_empty()) {
             let partitions = topic
                 .partitions
                 .iter()
                 .map(|p| {
-                    let code = result_of().map_or_else(|e| errors::of_group(e).code(), |()| errors::NONE);
+                    let code = codes.next().unwrap_or(errors::NONE);
                     OffsetCommitResponsePartition::default()
                         .with_partition_index(p.partition_index)
                         .with_error_code(code)
@@ -74,6 +89,9 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 .collect();
             let out = OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions);
             response.topics.push(out);
+        }
+        if goes_by_id {
+            return by_id::frame(&responder, &response, by_id::COMMIT_RESPONSE);
         }
         responder.frame(&response)
     })))

@@ -1,7 +1,8 @@
-//! OffsetFetch (key 9), versions 1–9. Kafka 4.2 also serves 10 (topic ids), which the codec does not know yet.
+//! OffsetFetch (key 9), versions 1–10.
 //!
 //! Behaviour: what a group has committed; -1 where it has not. There are no transactional commits yet that `require_stable`
-//! would have to wait for. Version notes: v2 all topics (null) and a top-level error, v7 require stable, v8 several groups.
+//! would have to wait for. Version notes: v2 all topics (null) and a top-level error, v7 require stable, v8 several groups,
+//! v10 topics by id (UNKNOWN_TOPIC_ID).
 
 use bytes::Bytes;
 use kafka_protocol::messages::offset_fetch_response::{
@@ -11,37 +12,53 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::errors;
-use super::{Api, BadRequest, Reply, Request};
+use super::errors::{self, Error};
+use super::{Api, BadRequest, Reply, Request, by_id};
+use crate::base::TopicId;
 use crate::coordinator::{CommittedOffset, GroupOffsets};
 
 pub const API: Api =
-    Api { key: 9, name: "OffsetFetch", versions: (1, 9), advertised_from: 1, flexible_from: 6, handle };
+    Api { key: 9, name: "OffsetFetch", versions: (1, by_id::VERSION), advertised_from: 1, flexible_from: 6, handle };
 
 /// One topic with its partitions, each with what is committed.
 type TopicOffsets = (TopicName, Vec<(i32, Option<CommittedOffset>)>);
 
+/// Topics with partitions that are asked for.
+type Wanted = Vec<(TopicName, Vec<i32>)>;
+
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
-    let asked: OffsetFetchRequest = request.decode(body)?;
     let version = request.version;
+    let goes_by_id = version == by_id::VERSION;
+    let asked: OffsetFetchRequest =
+        if goes_by_id { by_id::decode(body, by_id::FETCH_REQUEST)? } else { request.decode(body)? };
     let mut response = OffsetFetchResponse::default();
     if version >= 8 {
         for group in asked.groups {
-            let wanted = group.topics.map(|t| t.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
+            let wanted: Option<Wanted> =
+                group.topics.map(|t| t.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
             let mut out = OffsetFetchResponseGroup::default();
             let (member, epoch) =
                 if version >= 9 { (group.member_id.as_deref(), group.member_epoch) } else { (None, -1) };
-            match fetch(request, &group.group_id, (member, epoch), wanted) {
-                Ok(topics) => out.topics = topics.into_iter().map(grouped).collect(),
+            let fetched = if goes_by_id {
+                fetch_by_id(request, &group.group_id, (member, epoch), wanted)
+            } else {
+                let fetched = fetch(request, &group.group_id, (member, epoch), wanted);
+                fetched.map(|topics| topics.into_iter().map(|topic| grouped(topic, errors::NONE)).collect())
+            };
+            match fetched {
+                Ok(topics) => out.topics = topics,
                 Err(code) => out.error_code = code,
             }
             out.group_id = group.group_id;
             response.groups.push(out);
         }
-        return Ok(Reply::Now(request.responder.frame(&response)));
+        return Ok(Reply::Now(if goes_by_id {
+            by_id::frame(&request.responder, &response, by_id::FETCH_RESPONSE)
+        } else {
+            request.responder.frame(&response)
+        }));
     }
-    let wanted: Option<Vec<(TopicName, Vec<i32>)>> =
-        asked.topics.map(|t| t.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
+    let wanted: Option<Wanted> = asked.topics.map(|t| t.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
     match fetch(request, &asked.group_id, (None, -1), wanted.clone()) {
         Ok(topics) => response.topics = topics.into_iter().map(|t| single(t, errors::NONE)).collect(),
         Err(code) if version >= 2 => response.error_code = code,
@@ -54,12 +71,49 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     Ok(Reply::Now(request.responder.frame(&response)))
 }
 
+/// As [`fetch`], with topics by id. Those that are not there come last, each of their partitions UNKNOWN_TOPIC_ID.
+fn fetch_by_id(
+    request: &Request,
+    group: &str,
+    member: (Option<&str>, i32),
+    wanted: Option<Wanted>,
+) -> Result<Vec<OffsetFetchResponseTopics>, i16> {
+    let manager = &request.broker().topics;
+    let Some(wanted) = wanted else {
+        let all = fetch(request, group, member, None)?.into_iter();
+        return Ok(all
+            .filter_map(|(name, rows)| Some(grouped((by_id::name_of(manager.topic(&name)?.id), rows), errors::NONE)))
+            .collect());
+    };
+    let (mut known, mut ids, mut unknown): (Wanted, Vec<TopicId>, Vec<_>) = Default::default();
+    for (name, partitions) in wanted {
+        match by_id::id_of(&name).and_then(|id| manager.topic_by_id(id)) {
+            Some(topic) => {
+                ids.push(topic.id);
+                known.push((TopicName(super::owned(&topic.name)), partitions));
+            }
+            None => {
+                let rows = partitions.into_iter().map(|p| (p, None)).collect();
+                unknown.push(grouped((name, rows), Error::UnknownTopicId.code()));
+            }
+        }
+    }
+    let fetched = fetch(request, group, member, Some(known))?.into_iter().zip(ids).map(|((_, mut rows), id)| {
+        for (_, offset) in &mut rows {
+            // Committed for an earlier topic of the name.
+            offset.take_if(|o| !o.topic_id.is_zero() && o.topic_id != id);
+        }
+        grouped((by_id::name_of(id), rows), errors::NONE)
+    });
+    Ok(fetched.chain(unknown).collect())
+}
+
 /// What is committed for the wanted partitions, or for all that there is (`None`). An error is its code.
 fn fetch(
     request: &Request,
     group: &str,
     (member_id, epoch): (Option<&str>, i32),
-    wanted: Option<Vec<(TopicName, Vec<i32>)>>,
+    wanted: Option<Wanted>,
 ) -> Result<Vec<TopicOffsets>, i16> {
     let read = |committed: &GroupOffsets| match wanted {
         Some(wanted) => wanted
@@ -103,13 +157,14 @@ fn single((name, partitions): TopicOffsets, code: i16) -> OffsetFetchResponseTop
     OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions)
 }
 
-fn grouped((name, partitions): TopicOffsets) -> OffsetFetchResponseTopics {
+fn grouped((name, partitions): TopicOffsets, code: i16) -> OffsetFetchResponseTopics {
     let partitions = partitions
         .into_iter()
         .map(|(index, offset)| {
             let mut out = OffsetFetchResponsePartitions::default();
             out.partition_index = index;
             (out.committed_offset, out.committed_leader_epoch, out.metadata) = told(offset);
+            out.error_code = code;
             out
         })
         .collect();

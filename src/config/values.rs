@@ -30,10 +30,6 @@ pub trait BrokerValues {
         self.value(key).as_i64()
     }
 
-    fn get_f64(&self, key: &str) -> f64 {
-        self.value(key).as_f64().unwrap_or_else(|| mistaken(key, "a double"))
-    }
-
     /// String, class and password keys, as set; `None` is null.
     fn get_string(&self, key: &str) -> Option<String> {
         match self.value(key) {
@@ -61,10 +57,6 @@ pub trait BrokerValues {
         self.get_bool("auto.create.topics.enable")
     }
 
-    fn delete_topic_enable(&self) -> bool {
-        self.get_bool("delete.topic.enable")
-    }
-
     /// Bytes: the largest request a connection may send.
     fn socket_request_max_bytes(&self) -> i32 {
         self.get_i32("socket.request.max.bytes")
@@ -84,52 +76,9 @@ pub trait BrokerValues {
         self.get_i32("max.connections.per.ip")
     }
 
-    /// Milliseconds an idle connection is kept; negative keeps it forever.
-    fn connections_max_idle_ms(&self) -> i64 {
-        self.get_i64("connections.max.idle.ms")
-    }
-
-    /// Bytes: the most a fetch response may carry.
-    fn fetch_max_bytes(&self) -> i32 {
-        self.get_i32("fetch.max.bytes")
-    }
-
-    fn max_incremental_fetch_session_cache_slots(&self) -> i32 {
-        self.get_i32("max.incremental.fetch.session.cache.slots")
-    }
-
     /// Partitions a DescribeTopicPartitions response may carry.
     fn max_request_partition_size_limit(&self) -> i32 {
         self.get_i32("max.request.partition.size.limit")
-    }
-
-    /// Milliseconds after which an idle producer id is forgotten.
-    fn producer_id_expiration_ms(&self) -> i32 {
-        self.get_i32("producer.id.expiration.ms")
-    }
-
-    fn producer_id_expiration_check_interval_ms(&self) -> i32 {
-        self.get_i32("producer.id.expiration.check.interval.ms")
-    }
-
-    /// Milliseconds between writes of the recovery point checkpoint.
-    fn log_flush_offset_checkpoint_interval_ms(&self) -> i32 {
-        self.get_i32("log.flush.offset.checkpoint.interval.ms")
-    }
-
-    /// Milliseconds between retention checks.
-    fn log_retention_check_interval_ms(&self) -> i64 {
-        self.get_i64("log.retention.check.interval.ms")
-    }
-
-    /// Milliseconds after start before the first retention check and its like.
-    fn log_initial_task_delay_ms(&self) -> i64 {
-        self.get_i64("log.initial.task.delay.ms")
-    }
-
-    /// Milliseconds a new group waits for more members.
-    fn group_initial_rebalance_delay_ms(&self) -> i32 {
-        self.get_i32("group.initial.rebalance.delay.ms")
     }
 }
 

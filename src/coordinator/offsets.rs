@@ -9,6 +9,8 @@ use crate::base::TopicId;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
     pub topic: String,
+    /// Where the request named it; else zero.
+    pub topic_id: TopicId,
     pub partition: i32,
     pub offset: i64,
     pub leader_epoch: i32,
@@ -37,6 +39,8 @@ pub struct CommittedOffset {
     pub metadata: String,
     pub commit_timestamp: i64,
     pub expire_timestamp: i64,
+    /// Of the topic when it was committed, where that is known; else zero.
+    pub topic_id: TopicId,
 }
 
 /// Not to expire at a certain time, but by `offsets.retention.minutes`.
@@ -96,8 +100,7 @@ pub fn record_of(request: &OffsetCommitRequest, commit: &Commit, now_ms: i64) ->
             commit_timestamp: now_ms,
             // Wraps, as Kafka's does: an endless retention ends at once.
             expire_timestamp: if retention_ms == -1 { NO_EXPIRY } else { now_ms.wrapping_add(retention_ms) },
-            // Kafka names the id only where the request did, which the versions served here cannot.
-            topic_id: TopicId::ZERO,
+            topic_id: commit.topic_id,
         }),
     }
 }
@@ -114,6 +117,7 @@ impl From<OffsetValue> for CommittedOffset {
             metadata: value.metadata,
             commit_timestamp: value.commit_timestamp,
             expire_timestamp: value.expire_timestamp,
+            topic_id: value.topic_id,
         }
     }
 }

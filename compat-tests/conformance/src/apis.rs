@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Message;
 
+use crate::by_id;
+
 /// One API served by the broker: every version in the range is to be advertised, and to be played by at least one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Api {
@@ -26,8 +28,8 @@ pub fn served() -> Vec<Api> {
         api::<FetchRequest>(ApiKey::Fetch, "Fetch"),
         api::<ListOffsetsRequest>(ApiKey::ListOffsets, "ListOffsets"),
         api::<MetadataRequest>(ApiKey::Metadata, "Metadata"),
-        api::<OffsetCommitRequest>(ApiKey::OffsetCommit, "OffsetCommit"),
-        api::<OffsetFetchRequest>(ApiKey::OffsetFetch, "OffsetFetch"),
+        Api { max: by_id::VERSION, ..api::<OffsetCommitRequest>(ApiKey::OffsetCommit, "OffsetCommit") },
+        Api { max: by_id::VERSION, ..api::<OffsetFetchRequest>(ApiKey::OffsetFetch, "OffsetFetch") },
         api::<FindCoordinatorRequest>(ApiKey::FindCoordinator, "FindCoordinator"),
         api::<JoinGroupRequest>(ApiKey::JoinGroup, "JoinGroup"),
         api::<HeartbeatRequest>(ApiKey::Heartbeat, "Heartbeat"),

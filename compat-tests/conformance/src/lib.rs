@@ -8,6 +8,7 @@
 pub mod accepted;
 pub mod apis;
 pub mod batch;
+pub mod by_id;
 pub mod compare;
 pub mod golden;
 pub mod group_log;

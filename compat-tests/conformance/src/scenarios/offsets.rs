@@ -1,5 +1,6 @@
 //! Offsets of consumer groups: OffsetCommit (8), OffsetFetch (9), OffsetDelete (47), and how groups and offsets lie in `__consumer_offsets`.
 
+mod by_id;
 mod commit;
 mod delete;
 mod fetch;
@@ -10,5 +11,5 @@ mod retention;
 use crate::run::Scenario;
 
 pub fn all() -> Vec<Scenario> {
-    [commit::all(), fetch::all(), delete::all(), retention::all(), log::all()].concat()
+    [by_id::all(), commit::all(), fetch::all(), delete::all(), retention::all(), log::all()].concat()
 }
