@@ -9,7 +9,6 @@ use ottla::api::{APIS, Api};
 const BEGIN: &str = "<!-- APIs: generated -->\n";
 const END: &str = "<!-- end of APIs -->";
 
-const TOPIC_IDS: &str = "10 names topics by id, and our codec lacks it";
 const TRANSACTIONS: &str = "transactions are not served yet";
 const SECURITY: &str = "SASL, ACLs and delegation tokens are not served yet";
 const QUOTAS: &str = "quotas are not served yet";
@@ -24,8 +23,8 @@ const KAFKA: &[(i16, &str, (i16, i16), &str)] = &[
     (1, "Fetch", (4, 18), ""),
     (2, "ListOffsets", (1, 11), "11 only adds -6, for tiered storage, and our codec lacks it"),
     (3, "Metadata", (0, 13), ""),
-    (8, "OffsetCommit", (2, 10), TOPIC_IDS),
-    (9, "OffsetFetch", (1, 10), TOPIC_IDS),
+    (8, "OffsetCommit", (2, 10), ""),
+    (9, "OffsetFetch", (1, 10), ""),
     (10, "FindCoordinator", (0, 6), ""),
     (11, "JoinGroup", (0, 9), ""),
     (12, "Heartbeat", (0, 4), ""),
