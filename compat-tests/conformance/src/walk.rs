@@ -183,7 +183,8 @@ impl Pair {
                     Op::Restart => {
                         play.disconnect();
                         walker.disconnected();
-                        server.restart().map_err(|e| crate::play::Stop(e.to_string()))
+                        let restarted = server.restart().map_err(|e| crate::play::Stop(e.to_string()));
+                        restarted.and_then(|()| walker.connected(&mut play))
                     }
                     op => walker.perform(&mut play, op),
                 };

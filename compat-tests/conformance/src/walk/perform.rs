@@ -31,6 +31,8 @@ pub struct Walker {
     emptied: BTreeSet<u8>,
     /// A topic may have had batches compressed by the broker: no two compressors make the same of them.
     compressed: bool,
+    /// Kafka begins a new leader epoch with each start.
+    restarted: bool,
     groups: Groups,
 }
 
@@ -57,6 +59,19 @@ impl Walker {
     /// The broker is stopped: requests that wait there are lost.
     pub fn disconnected(&mut self) {
         self.groups.disconnected();
+        self.restarted = true;
+    }
+
+    /// It runs again: waits until every partition has its leader, which Kafka sees to only then.
+    pub fn connected(&mut self, play: &mut Play) -> Done {
+        for index in self.ids.keys().copied().collect::<Vec<_>>() {
+            let topic = self.topic(play, index);
+            let found = play.quiet(12, metadata(12, Some(&[&topic])))?.topics.remove(0);
+            if found.error_code == 0 {
+                play.settled(&topic, found.partitions.len() as i32)?;
+            }
+        }
+        Ok(())
     }
 
     pub fn perform(&mut self, play: &mut Play, op: &Op) -> Done {
@@ -267,6 +282,7 @@ impl Walker {
                 };
                 play.ask(&format!("describe log dirs{label}"), 4, DescribeLogDirsRequest::default().with_topics(None))?;
             }
+            Op::EpochEnd { epoch, .. } if self.restarted && epoch > 0 => {}
             Op::EpochEnd { topic, partition, epoch } => {
                 let topic = self.topic(play, topic);
                 play.ask("end of an epoch", 4, epoch_ends(4, &topic, &[(partition, -1, epoch)]))?;
