@@ -41,6 +41,10 @@ impl Client {
         self.receive()
     }
 
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     pub fn create_topic(&mut self, name: &str, partitions: usize, configs: &[(&str, &str)]) -> Result<()> {
         let frame = wire::request(wire::CREATE_TOPICS, 2, |body| {
             body.put_i32(1);

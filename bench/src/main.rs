@@ -10,6 +10,7 @@ mod client;
 mod floor;
 mod kafka;
 mod load;
+mod member;
 mod options;
 mod process;
 mod report;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Some("floor") => words().and_then(|words| floor::run(&words)),
         Some("load-produce") => words().and_then(|words| load::produce::run(&words)),
         Some("load-fetch") => words().and_then(|words| load::fetch::run(&words)),
+        Some("load-commit") => words().and_then(|words| load::commit::run(&words)),
         Some("load-latency") => words().and_then(|words| load::latency::run(&words)),
         _ => run(&arguments),
     };

@@ -6,6 +6,7 @@ pub enum Target {
     /// Nothing: the figure is there to understand the others.
     None,
     AtMost(f64),
+    AtLeast(f64),
     /// Ours divided by the floor's.
     RatioAtLeast(f64),
     /// Ours divided by Apache Kafka's, which only `--kafka` measures.
@@ -34,6 +35,7 @@ impl Row {
         match self.target {
             Target::None => None,
             Target::AtMost(limit) => Some(self.ours <= limit),
+            Target::AtLeast(least) => Some(self.ours >= least),
             Target::RatioAtLeast(least) => self.ratio.map(|ratio| ratio >= least),
             Target::KafkaRatioAtLeast(least) => self.kafka_ratio.map(|ratio| ratio >= least),
         }
@@ -52,6 +54,7 @@ impl Row {
         match self.target {
             Target::None => String::new(),
             Target::AtMost(limit) => format!("<= {}", figure(limit)),
+            Target::AtLeast(least) => format!(">= {}", figure(least)),
             Target::RatioAtLeast(least) => format!(">= {least:.2} floor"),
             Target::KafkaRatioAtLeast(least) => format!(">= {least:.2} Kafka"),
         }
@@ -170,11 +173,12 @@ mod tests {
             row("met", Target::AtMost(10.0)),
             row("too much", Target::AtMost(9.9)),
             row("too slow", Target::RatioAtLeast(0.6)),
+            row("too few", Target::AtLeast(10.1)),
             row("not measured", Target::KafkaRatioAtLeast(1.0)),
             row("of interest", Target::None),
         ];
         let failed = Section { scenario: "idle", outcome: Err("no server".to_owned()) };
         let found = missed(&[Section { scenario: "produce", outcome: Ok(rows) }, failed]);
-        assert_eq!(found, ["produce, too much", "produce, too slow", "idle failed: no server"]);
+        assert_eq!(found, ["produce, too much", "produce, too slow", "produce, too few", "idle failed: no server"]);
     }
 }

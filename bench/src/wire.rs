@@ -1,6 +1,8 @@
 //! The handful of Kafka messages a benchmark needs, written by hand: the load must not share a codec with the server
 //! that it measures.
 
+pub mod groups;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, BufMut};
@@ -28,6 +30,11 @@ pub fn request(key: i16, version: i16, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u
     frame.put_i32(0);
     put_string(&mut frame, CLIENT.as_bytes());
     body(&mut frame);
+    finish(frame)
+}
+
+/// Writes the length into the four bytes kept for it.
+fn finish(mut frame: Vec<u8>) -> Vec<u8> {
     let length = frame.len() - 4;
     frame[..4].copy_from_slice(&(length as u32).to_be_bytes());
     frame
@@ -95,6 +102,28 @@ pub fn fetch_answer(mut answer: &[u8]) -> Result<Fetched<'_>> {
     let length = answer.try_get_i32()?.max(0) as usize;
     let records = answer.get(..length).ok_or("a fetch answer is shorter than it says")?;
     Ok(Fetched { error, high_watermark, records })
+}
+
+/// A ListOffsets v1 request of partition 0's first offset.
+pub fn first_offset(topic: &str) -> Vec<u8> {
+    request(LIST_OFFSETS, 1, |body| {
+        body.put_i32(-1); // not a replica
+        body.put_i32(1);
+        put_string(body, topic.as_bytes());
+        body.put_i32(1);
+        body.put_i32(0);
+        body.put_i64(-2); // earliest
+    })
+}
+
+/// The error and the offset of an answer to [`first_offset`], given without its length.
+pub fn first_offset_answer(mut answer: &[u8]) -> Result<(i16, i64)> {
+    skip(&mut answer, 8)?; // correlation id, number of topics
+    get_string(&mut answer)?;
+    skip(&mut answer, 8)?; // number of partitions, index
+    let error = answer.try_get_i16()?;
+    skip(&mut answer, 8)?; // timestamp
+    Ok((error, answer.try_get_i64()?))
 }
 
 /// The offset after the last whole batch in `records`, `None` when there is no whole one.

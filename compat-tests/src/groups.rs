@@ -424,6 +424,6 @@ fn put_string(bytes: &mut BytesMut, string: &str) {
     bytes.put_slice(string.as_bytes());
 }
 
-fn unexpected(what: &str, error: i16) -> io::Error {
+pub(crate) fn unexpected(what: &str, error: i16) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what}: error {error}"))
 }

@@ -1,8 +1,8 @@
 //! Drives a real Ottla process the way its users do: real clients, raw frames, kill -9.
 //!
 //! `broker` starts, kills and restarts the process; `wire` speaks raw frames to it, `batch` and `codec` build and read
-//! what they carry, `calls` wraps the requests that most tests need, `groups` those of consumer groups; `kafka_tools` runs
-//! Apache Kafka's own command line tools; `skip` says what a machine lacks.
+//! what they carry, `calls` wraps the requests that most tests need, `groups` and `consumer_groups` those of classic and
+//! of KIP-848 groups; `kafka_tools` runs Apache Kafka's own command line tools; `skip` says what a machine lacks.
 //!
 //! `OTTLA_TEST_BOOTSTRAP=host:port` points the tests that need no process of their own at a broker that already runs
 //! (a real Apache Kafka, say): a test that fails there is wrong.
@@ -13,6 +13,7 @@ pub mod batch;
 pub mod broker;
 pub mod calls;
 pub mod codec;
+pub mod consumer_groups;
 pub mod groups;
 pub mod kafka_tools;
 pub mod options;

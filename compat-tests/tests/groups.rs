@@ -14,6 +14,8 @@ mod fencing;
 mod limits;
 #[path = "groups/many.rs"]
 mod many;
+#[path = "groups/many_consumers.rs"]
+mod many_consumers;
 #[path = "groups/sharing.rs"]
 mod sharing;
 #[path = "support/worker.rs"]

@@ -49,6 +49,8 @@ macro_rules! shell {
     }};
 }
 
+#[path = "java_tools/consumer_groups.rs"]
+mod consumer_groups;
 #[path = "java_tools/groups.rs"]
 mod groups;
 

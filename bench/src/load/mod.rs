@@ -3,6 +3,7 @@
 //! All take `port=`, `topic=` and `pid=` (the server's process, for its CPU time), count what happens within a window of
 //! `secs=` after `warm=` seconds, and print one line of `key=value` figures.
 
+pub mod commit;
 pub mod fetch;
 pub mod latency;
 pub mod produce;

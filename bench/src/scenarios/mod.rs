@@ -2,6 +2,7 @@
 
 mod fetch;
 mod footprint;
+mod groups;
 mod partitions;
 mod produce;
 
@@ -32,6 +33,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "fetch", about: "reading what is cached: 1, 4 and 16 readers", run: fetch::cached },
     Scenario { name: "librdkafka", about: "reading what is cached through kcat", run: fetch::librdkafka },
     Scenario { name: "latency", about: "from a Produce to a Fetch that waits", run: fetch::latency },
+    Scenario { name: "groups", about: "first records of new groups, a rebalance, commits", run: groups::groups },
     Scenario { name: "start", about: "from the start of the process to the first Metadata", run: footprint::start },
     Scenario { name: "partitions", about: "a topic of 10,000 partitions", run: partitions::wide },
     Scenario { name: "memory", about: "resident memory, idle and after 1 GB", run: footprint::memory },

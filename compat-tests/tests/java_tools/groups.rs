@@ -11,7 +11,7 @@ use compat_tests::{needs, now_ms, unique};
 use crate::{Shell, assert_has};
 
 /// Rows of a table by the first words of its columns.
-fn rows(text: &str, header: &str) -> Vec<Vec<String>> {
+pub fn rows(text: &str, header: &str) -> Vec<Vec<String>> {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
     let mut lines = text.lines().skip_while(|line| !line.starts_with(header));
     assert!(lines.next().is_some(), "no line starts with {header:?} in:\n{text}");
@@ -19,16 +19,16 @@ fn rows(text: &str, header: &str) -> Vec<Vec<String>> {
 }
 
 impl Shell {
-    fn groups(&self, arguments: &[&str]) -> String {
+    pub fn groups(&self, arguments: &[&str]) -> String {
         self.run("kafka-consumer-groups", arguments)
     }
 
-    fn try_groups(&self, arguments: &[&str]) -> Output {
+    pub fn try_groups(&self, arguments: &[&str]) -> Output {
         self.try_run("kafka-consumer-groups", arguments, "")
     }
 
     /// A topic of two partitions with ten records in the first and five in the second, a second apart since `start`.
-    fn filled(&self, name: &str, start: i64) -> String {
+    pub fn filled(&self, name: &str, start: i64) -> String {
         let topic = unique(name);
         let mut client = self.broker.client();
         client.create_topic(&topic, 2, &[]).expect("answered");
@@ -42,7 +42,7 @@ impl Shell {
     }
 
     /// A group without members that has committed 4 and 2.
-    fn committed(&self, topic: &str) -> String {
+    pub fn committed(&self, topic: &str) -> String {
         let group = unique("tools-group");
         let mut client = self.broker.client();
         assert_eq!(client.find_coordinator(&group).expect("answered"), 0);
@@ -52,7 +52,7 @@ impl Shell {
         group
     }
 
-    fn offsets(&self, group: &str, topic: &str) -> [i64; 2] {
+    pub fn offsets(&self, group: &str, topic: &str) -> [i64; 2] {
         let mut client = self.broker.client();
         [0, 1].map(|partition| client.committed_offset(group, topic, partition))
     }
