@@ -19,8 +19,6 @@ pub struct Place {
     pub path: &'static str,
     pub kafka: &'static str,
     pub ours: &'static str,
-    /// Threads decide whether it is met in a run.
-    by_chance: bool,
 }
 
 /// The scenario of all random walks, which are played live only.
@@ -33,18 +31,13 @@ const fn at(
     kafka: &'static str,
     ours: &'static str,
 ) -> Place {
-    Place { scenario, step, path, kafka, ours, by_chance: false }
+    Place { scenario, step, path, kafka, ours }
 }
 
 impl Place {
-    const fn by_chance(mut self) -> Place {
-        self.by_chance = true;
-        self
-    }
-
     /// Whether a run of all scenarios must meet it.
     pub fn is_certain(&self) -> bool {
-        !self.by_chance && self.scenario != WALK
+        self.scenario != WALK
     }
 }
 
@@ -54,8 +47,6 @@ const CREATES: &str = "*(the first request|a name of 249 characters|the name *|t
 const TABLES: &str = "configs/broker-table(|-tuned)";
 const UNOPENED: &str = "produce/malformed-compression";
 const LARGEST: &str = "*the largest timestamp of nothing";
-/// What a member that is refused and one that is not are answered differently, and the list that the leader sees.
-const TOO_MANY: &str = "(error_code|generation_id|leader|member_id|protocol_name|members*)";
 const TEN_THOUSAND: &str = "*10000 partitions, validated only";
 
 pub static ACCEPTED: &[Accepted] = &[
@@ -222,20 +213,6 @@ pub static ACCEPTED: &[Accepted] = &[
         kafka: "a JoinGroup or SyncGroup that a later one of the same member replaces is never answered, nor is the SyncGroup of a member that leaves",
         ours: "COORDINATOR_NOT_AVAILABLE (15); UNKNOWN_MEMBER_ID (25) for the one that leaves",
         reason: "a client that waits for ever helps nobody",
-    },
-    Accepted {
-        id: "who-is-too-many",
-        places: &[at(
-            "join-group/full",
-            "*(b of the four|c of the four|d of the four|the last of four joins again)",
-            TOO_MANY,
-            "*",
-            "*",
-        )
-        .by_chance()],
-        kafka: "of more old members than group.max.size allows, one is refused",
-        ours: "one is refused, perhaps another",
-        reason: "whose request is looked at last is a matter of threads",
     },
     Accepted {
         id: "ten-thousand-partitions",
