@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 const HISTORY_MAX: usize = 20;
@@ -12,6 +12,7 @@ const HISTORY_MAX: usize = 20;
 /// Books of one group reading one topic.
 pub struct Auditor {
     state: Mutex<State>,
+    given_up: OnceLock<&'static str>,
 }
 
 struct State {
@@ -79,7 +80,16 @@ impl Auditor {
             refused_commits: 0,
             repeated: 0,
         };
-        Auditor { state: Mutex::new(state) }
+        Auditor { state: Mutex::new(state), given_up: OnceLock::new() }
+    }
+
+    /// What happens from here on says nothing about the broker.
+    pub fn give_up(&self, why: &'static str) {
+        let _ = self.given_up.set(why);
+    }
+
+    pub fn has_given_up(&self) -> Option<&'static str> {
+        self.given_up.get().copied()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
