@@ -40,7 +40,8 @@ pub fn wide(bench: &Bench) -> Result<Vec<Row>> {
     let server = write(bench, server, &mut rows)?;
     let mut server = Rc::into_inner(server).ok_or("no stage is left by now")?;
     sleep(SETTLE);
-    rows.push(per_partition("resident, each written", partition_bytes(&server)?));
+    let open = per_partition("resident, each written and open", partition_bytes(&server)?);
+    rows.push(Row { target: Target::None, ..open });
     server.restart()?;
     let stopped_ms = server.stopped_in.as_secs_f64() * 1e3;
     rows.push(Row::alone("clean stop, all 10,000 written", "ms", stopped_ms, Target::None));
