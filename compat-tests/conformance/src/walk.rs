@@ -1,5 +1,6 @@
 //! Seeded random walks over the same kind of steps, played to both brokers live; of a walk that differs, the smallest part that still does.
 
+pub mod consumers;
 pub mod generate;
 pub mod groups;
 pub mod op;

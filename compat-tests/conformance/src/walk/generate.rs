@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Plan;
-use super::op::{At, FAULTS, GROUPS, GroupOp, MEMBERS, Op, TOPICS};
+use super::op::{At, ConsumerOp, FAULTS, GROUPS, GroupOp, MEMBERS, Op, TOPICS};
 use crate::batch::Codec;
 use crate::scenarios::requests::{APPEND, DELETE, SET, SUBTRACT};
 
@@ -69,6 +69,8 @@ pub fn walk(plan: Plan, walk: u64) -> Vec<Op> {
         let topic = random.between(0, i64::from(TOPICS) - 1) as u8;
         if restarts && random.one_in(60) {
             ops.push(Op::Restart);
+        } else if random.one_in(5) {
+            ops.push(Op::Consumer(consumer_step(&mut random)));
         } else if random.one_in(2) {
             let group = random.between(0, i64::from(GROUPS) - 1) as u8;
             ops.push(Op::Group { group, op: group_step(&mut random) });
@@ -209,6 +211,25 @@ fn group_step(random: &mut Random) -> GroupOp {
         89..=94 => GroupOp::Describe { version: random.between(0, 6) as i16 },
         95..=96 => GroupOp::List { version: random.between(0, 5) as i16 },
         _ => GroupOp::Delete { version: random.between(0, 2) as i16 },
+    }
+}
+
+fn consumer_step(random: &mut Random) -> ConsumerOp {
+    let skip = if random.one_in(12) { random.of(&[-1, 1, -100]) } else { 0 };
+    let (topic, partition) = (random.between(0, i64::from(TOPICS) - 1) as u8, random.between(0, 2) as i32);
+    match random.between(0, 99) {
+        0..=54 => ConsumerOp::Beat {
+            skip,
+            owns: !random.one_in(3),
+            subscribed: random.one_in(4).then(|| random.between(0, (1 << TOPICS) - 1) as u8),
+            version: random.between(0, 1) as i16,
+        },
+        55..=61 => ConsumerOp::Leave { version: random.between(0, 1) as i16 },
+        62..=72 => ConsumerOp::Commit { skip, topic, partition, offset: random.between(0, 100) },
+        73..=81 => ConsumerOp::FetchOffsets { skip },
+        82..=84 => ConsumerOp::DeleteOffset { topic, partition },
+        85..=96 => ConsumerOp::Describe { version: random.between(0, 1) as i16 },
+        _ => ConsumerOp::Delete,
     }
 }
 

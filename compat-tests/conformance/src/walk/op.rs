@@ -109,7 +109,42 @@ pub enum Op {
         group: u8,
         op: GroupOp,
     },
+    /// In the consumer group of the walk, which has one member.
+    Consumer(ConsumerOp),
     Restart,
+}
+
+/// What happens to a consumer group (KIP-848). `skip` moves the epoch that its member knows.
+#[derive(Clone, Debug)]
+pub enum ConsumerOp {
+    /// A heartbeat, or the first one of a member that is not in. It says what it owns, or nothing of that; it subscribes to
+    /// other topics (bits), or to none other.
+    Beat {
+        skip: i32,
+        owns: bool,
+        subscribed: Option<u8>,
+        version: i16,
+    },
+    Leave {
+        version: i16,
+    },
+    Commit {
+        skip: i32,
+        topic: u8,
+        partition: i32,
+        offset: i64,
+    },
+    FetchOffsets {
+        skip: i32,
+    },
+    DeleteOffset {
+        topic: u8,
+        partition: i32,
+    },
+    Describe {
+        version: i16,
+    },
+    Delete,
 }
 
 /// Groups of a walk.

@@ -10,6 +10,7 @@ use kafka_protocol::messages::{
 };
 use uuid::Uuid;
 
+use super::consumers::Consumers;
 use super::groups::Groups;
 use super::op::{At, Fault, Op, TOPICS};
 use crate::batch::{Batch, batch, keyed, sized, value};
@@ -34,6 +35,7 @@ pub struct Walker {
     /// Kafka begins a new leader epoch with each start.
     restarted: bool,
     groups: Groups,
+    consumers: Consumers,
 }
 
 /// End the label of a step that may show what is left in such a file, or its size.
@@ -59,6 +61,7 @@ impl Walker {
     /// The broker is stopped: requests that wait there are lost.
     pub fn disconnected(&mut self) {
         self.groups.disconnected();
+        self.consumers.stopped = true;
         self.restarted = true;
     }
 
@@ -85,6 +88,8 @@ impl Walker {
                     play.gone(&topic)?;
                     files_gone(play, &topic)?;
                     self.groups.forget(play, &topic)?;
+                    self.consumers.forget(play, &topic)?;
+                    self.consumers.topics_changed = true;
                 }
             }
             Op::Group { group, ref op } => {
@@ -95,7 +100,12 @@ impl Walker {
                 let topic = self.topic(play, topic);
                 if play.ask("grow", version, grow(&topic, count, None))?.results[0].error_code == 0 {
                     play.settled(&topic, count)?;
+                    self.consumers.topics_changed = true;
                 }
+            }
+            Op::Consumer(ref op) => {
+                let topics: Vec<Topic> = (0..TOPICS).map(|t| self.topic(play, t)).collect();
+                self.consumers.perform(play, op, &topics)?;
             }
             Op::Alter { topic, key, operation, value } => self.alter(play, topic, key, operation, value)?,
             Op::Produce { .. } | Op::Idempotent { .. } | Op::Bad { .. } => self.produce(play, op)?,
@@ -154,6 +164,7 @@ impl Walker {
         play.settled(&topic, partitions.max(1))?;
         let id = play.quiet(12, metadata(12, Some(&[&topic])))?.topics[0].topic_id;
         self.created += 1;
+        self.consumers.topics_changed = true;
         play.names.uuid(id, format!("<id {}>", self.created));
         self.ids.insert(index, id);
         self.emptied.remove(&index);
@@ -299,6 +310,7 @@ impl Walker {
         // A broker that is gone has nothing to clean.
         let _ = play.quiet(5, delete(5, &names));
         self.groups.clean_up(play);
+        self.consumers.clean_up(play);
     }
 }
 
