@@ -9,6 +9,7 @@ use crate::scenarios::groups::requests::{describe, join, leave, sync};
 pub fn all() -> Vec<Scenario> {
     vec![
         scenario("offset-delete/simple-groups", simple_groups),
+        scenario("offset-delete/of-a-generation", of_a_generation),
         scenario("offset-delete/states", states),
         scenario("offset-delete/subscribed", subscribed),
         scenario("offset-delete/other-types", other_types),
@@ -83,5 +84,20 @@ fn other_types(play: &mut Play) -> Done {
     play.quiet(3, leave(3, &group, &a.id))?;
     play.ask("the same, empty", 0, delete(&group, &[(&t, &[0])]))?;
     play.ask("its offsets", 9, fetch(9, &group, None))?;
+    Ok(())
+}
+
+/// A topic is subscribed to as long as the generation is that did, also when its subscriber has left.
+fn of_a_generation(play: &mut Play) -> Done {
+    let (t, u) = (play.topic("t", 1)?, play.topic("u", 1)?);
+    let group = play.group("g")?;
+    let (a, b) = two(play, &join(&group, "").subscribed(&[&t]), &join(&group, "").subscribed(&[&u]))?;
+    let offsets = vec![offsets(&t, &[(0, 1)]), offsets(&u, &[(0, 2)])];
+    play.quiet(9, commit_by(&group, (a.generation, &a.id), offsets))?;
+    play.ask("b leaves", 3, leave(3, &group, &b.id))?;
+    play.ask("while a is to join again", 0, delete(&group, &[(&t, &[0]), (&u, &[0])]))?;
+    play.quiet(3, join(&group, "").subscribed(&[&t]).member(&a.id).at(3))?;
+    play.ask("once it has", 0, delete(&group, &[(&t, &[0]), (&u, &[0])]))?;
+    play.ask("what is left", 9, fetch(9, &group, None))?;
     Ok(())
 }
