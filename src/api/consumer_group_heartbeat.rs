@@ -27,7 +27,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let group = asked.group_id.to_string();
     let mut heartbeat = heartbeat_of(request, asked);
     if let Err(error) = consumer::validate(&group, &heartbeat, request.version, &groups.consumer_limits(&group)) {
-        return Ok(Reply::Now(responder.frame(&refused(error.name.into(), error.message))));
+        return Ok(Reply::Now(responder.frame(&refused(error.name, error.message))));
     }
     if heartbeat.member_id.is_empty() {
         heartbeat.member_id = TopicId::random().to_string();
@@ -39,7 +39,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     Ok(Reply::Later(Box::pin(async move {
         let response = match done.committed().await {
             Ok(Ok(answer)) => encode(answer),
-            Ok(Err(error)) => refused(error.name.into(), error.message),
+            Ok(Err(error)) => refused(error.name, error.message),
             Err(error) => refused(error, String::new()),
         };
         responder.frame(&response)

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::consumer::ErrorName;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GroupError {
     CoordinatorNotAvailable,
@@ -30,30 +28,6 @@ pub enum GroupError {
     UnsupportedAssignor,
     UnsupportedVersion,
     UnknownServerError,
-}
-
-impl From<ErrorName> for GroupError {
-    fn from(name: ErrorName) -> GroupError {
-        match name {
-            ErrorName::FencedInstanceId => GroupError::FencedInstanceId,
-            ErrorName::FencedMemberEpoch => GroupError::FencedMemberEpoch,
-            ErrorName::GroupIdNotFound => GroupError::GroupIdNotFound,
-            ErrorName::GroupMaxSizeReached => GroupError::GroupMaxSizeReached,
-            ErrorName::IllegalGeneration => GroupError::IllegalGeneration,
-            ErrorName::InconsistentGroupProtocol => GroupError::InconsistentGroupProtocol,
-            ErrorName::InvalidRegularExpression => GroupError::InvalidRegularExpression,
-            ErrorName::InvalidRequest => GroupError::InvalidRequest,
-            ErrorName::MemberIdRequired => GroupError::MemberIdRequired,
-            ErrorName::NonEmptyGroup => GroupError::NonEmptyGroup,
-            ErrorName::RebalanceInProgress => GroupError::RebalanceInProgress,
-            ErrorName::StaleMemberEpoch => GroupError::StaleMemberEpoch,
-            ErrorName::UnknownMemberId => GroupError::UnknownMemberId,
-            ErrorName::UnknownServerError => GroupError::UnknownServerError,
-            ErrorName::UnreleasedInstanceId => GroupError::UnreleasedInstanceId,
-            ErrorName::UnsupportedAssignor => GroupError::UnsupportedAssignor,
-            ErrorName::UnsupportedVersion => GroupError::UnsupportedVersion,
-        }
-    }
 }
 
 impl fmt::Display for GroupError {

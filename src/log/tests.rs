@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::base::{Clock, TopicId};
 use crate::record::build::{BatchFields, NewRecord, build};
@@ -35,6 +37,15 @@ impl Fixture {
 
     fn dir(&self) -> PathBuf {
         self.root.path().join("t-0")
+    }
+
+    /// Writes 200 batches of 3 records over several segments: the file of the first.
+    fn write_batches(&self) -> PathBuf {
+        let mut log = self.open(OpenMode::Clean);
+        for i in 0..200 {
+            log.append(&batch(3, i)).expect("append");
+        }
+        files::offset_file(&self.dir(), 0, "log")
     }
 
     fn open(&self, mode: OpenMode) -> Log {
@@ -239,12 +250,7 @@ fn sequences_wrap_to_zero() {
 #[test]
 fn a_flipped_byte_in_a_sealed_segment_is_named_and_disturbs_nothing_else() {
     let fixture = Fixture::new();
-    let mut log = fixture.open(OpenMode::Clean);
-    for i in 0..200 {
-        log.append(&batch(3, i)).expect("append");
-    }
-    drop(log);
-    let first = files::offset_file(&fixture.dir(), 0, "log");
+    let first = fixture.write_batches();
     let mut bytes = std::fs::read(&first).expect("read");
     let second_batch = BatchHeader::read(&bytes).expect("header").size();
     bytes[second_batch + 80] ^= 1;
@@ -261,12 +267,7 @@ fn a_flipped_byte_in_a_sealed_segment_is_named_and_disturbs_nothing_else() {
 #[test]
 fn a_machine_crash_between_segments_ends_the_log_at_the_gap_in_a_new_epoch() {
     let fixture = Fixture::new();
-    let mut log = fixture.open(OpenMode::Clean);
-    for i in 0..200 {
-        log.append(&batch(3, i)).expect("append");
-    }
-    drop(log);
-    let first = files::offset_file(&fixture.dir(), 0, "log");
+    let first = fixture.write_batches();
     let length = std::fs::metadata(&first).expect("metadata").len();
     std::fs::OpenOptions::new().write(true).open(&first).expect("open").set_len(length / 2).expect("cut");
     let (mut log, report) = fixture.open_from(OpenMode::MachineDied, 0);
@@ -280,12 +281,7 @@ fn a_machine_crash_between_segments_ends_the_log_at_the_gap_in_a_new_epoch() {
 #[test]
 fn a_page_that_a_machine_crash_lost_in_a_sealed_segment_ends_the_log_there() {
     let fixture = Fixture::new();
-    let mut log = fixture.open(OpenMode::Clean);
-    for i in 0..200 {
-        log.append(&batch(3, i)).expect("append");
-    }
-    drop(log);
-    let first = files::offset_file(&fixture.dir(), 0, "log");
+    let first = fixture.write_batches();
     let mut bytes = std::fs::read(&first).expect("read");
     let size = BatchHeader::read(&bytes).expect("header").size();
     bytes[5 * size + 100..5 * size + 200].fill(0);

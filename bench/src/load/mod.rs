@@ -7,6 +7,7 @@ pub mod commit;
 pub mod fetch;
 pub mod latency;
 pub mod produce;
+mod turns;
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};

@@ -8,26 +8,25 @@ use compat_tests::unique;
 use compat_tests::wire::Client;
 use kafka_protocol::messages::JoinGroupResponse;
 
-/// A thousand groups of one member: all stay, with their members and offsets, over a kill.
-#[test]
-fn a_thousand_groups() {
-    const GROUPS: usize = 1000;
+const GROUPS: usize = 1000;
+
+/// A thousand groups of one member each, of one type: all stay, with their members and offsets, over a kill. `join` makes the
+/// member of `group-<number>` and commits that number; `check` sees that it is a member still.
+pub fn a_thousand_groups_of<M: Send>(
+    group_type: &str,
+    join: impl Fn(&mut Client, usize) -> M + Sync,
+    check: impl Fn(&mut Client, &mut M),
+) {
     const THREADS: usize = 4;
     let mut broker = Broker::start();
     let mut client = broker.client();
     client.create_topic("shared", 1, &[]).expect("answered");
     assert_eq!(client.find_coordinator("group-0").expect("answered"), 0);
-    let members: Vec<Member> = std::thread::scope(|scope| {
+    let mut members: Vec<(usize, M)> = std::thread::scope(|scope| {
         let join_some = |from: usize| {
-            let mut client = broker.client();
-            let join = move |number: usize| {
-                let mut member = Member::new(&format!("group-{number}"), &["shared"])
-                    .timeouts(Duration::from_secs(300), Duration::from_secs(60));
-                member.join_alone(&mut client, "shared", 1);
-                assert_eq!(member.commit(&mut client, "shared", 0, number as i64).expect("answered"), 0);
-                member
-            };
-            scope.spawn(move || (from..GROUPS).step_by(THREADS).map(join).collect::<Vec<_>>())
+            let (mut client, join) = (broker.client(), &join);
+            let numbers = (from..GROUPS).step_by(THREADS);
+            scope.spawn(move || numbers.map(|number| (number, join(&mut client, number))).collect::<Vec<_>>())
         };
         let threads: Vec<_> = (0..THREADS).map(join_some).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
@@ -36,16 +35,29 @@ fn a_thousand_groups() {
         let mut client = broker.client();
         let listed = client.list_groups().expect("answered");
         assert_eq!(listed.len(), GROUPS);
-        assert!(listed.iter().all(|group| (&*group.group_state, &*group.group_type) == ("Stable", "classic")));
-        for member in &members {
-            let error = when_loaded(|| member.heartbeat(&mut client), |error| *error).expect("answered");
-            assert_eq!(error, 0, "{}", member.group);
-            let number: i64 = member.group["group-".len()..].parse().expect("a number");
-            assert_eq!(client.committed_offset(&member.group, "shared", 0), number);
+        assert!(listed.iter().all(|group| (&*group.group_state, &*group.group_type) == ("Stable", group_type)));
+        for (number, member) in &mut members {
+            check(&mut client, member);
+            assert_eq!(client.committed_offset(&format!("group-{number}"), "shared", 0), *number as i64);
         }
         broker.kill();
         broker.restart();
     }
+}
+
+#[test]
+fn a_thousand_groups() {
+    let join = |client: &mut Client, number: usize| {
+        let mut member = Member::new(&format!("group-{number}"), &["shared"])
+            .timeouts(Duration::from_secs(300), Duration::from_secs(60));
+        member.join_alone(client, "shared", 1);
+        assert_eq!(member.commit(client, "shared", 0, number as i64).expect("answered"), 0);
+        member
+    };
+    a_thousand_groups_of("classic", join, |client, member| {
+        let error = when_loaded(|| member.heartbeat(client), |error| *error).expect("answered");
+        assert_eq!(error, 0, "{}", member.group);
+    });
 }
 
 /// One group of 500 members, over a connection each (a parked JoinGroup holds its connection) and one thread.

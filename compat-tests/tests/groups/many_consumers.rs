@@ -8,47 +8,22 @@ use compat_tests::consumer_groups::ConsumerMember;
 use compat_tests::unique;
 use compat_tests::wire::Client;
 
-/// A thousand groups of one member: all stay, with their members and offsets, over a kill.
+use crate::many::a_thousand_groups_of;
+
 #[test]
 fn a_thousand_consumer_groups() {
-    const GROUPS: usize = 1000;
-    const THREADS: usize = 4;
-    let mut broker = Broker::start();
-    let mut client = broker.client();
-    client.create_topic("shared", 1, &[]).expect("answered");
-    assert_eq!(client.find_coordinator("group-0").expect("answered"), 0);
-    let mut members: Vec<(i64, ConsumerMember)> = std::thread::scope(|scope| {
-        let join_some = |from: usize| {
-            let mut client = broker.client();
-            let join = move |number: usize| {
-                let mut member = ConsumerMember::new(&format!("group-{number}"), "shared", "the-only-one");
-                assert!(
-                    member.heartbeat(&mut client).expect("answered"),
-                    "one heartbeat gives a lone member everything"
-                );
-                assert_eq!(member.owned, BTreeSet::from([0]));
-                assert_eq!(member.commit(&mut client, 0, number as i64).expect("answered"), 0);
-                (number as i64, member)
-            };
-            scope.spawn(move || (from..GROUPS).step_by(THREADS).map(join).collect::<Vec<_>>())
-        };
-        let threads: Vec<_> = (0..THREADS).map(join_some).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    let join = |client: &mut Client, number: usize| {
+        let mut member = ConsumerMember::new(&format!("group-{number}"), "shared", "the-only-one");
+        assert!(member.heartbeat(client).expect("answered"), "one heartbeat gives a lone member everything");
+        assert_eq!(member.owned, BTreeSet::from([0]));
+        assert_eq!(member.commit(client, 0, number as i64).expect("answered"), 0);
+        member
+    };
+    a_thousand_groups_of("consumer", join, |client, member: &mut ConsumerMember| {
+        let epoch = member.epoch;
+        member.heartbeat(client).expect("answered without an error");
+        assert_eq!((member.epoch, &member.owned), (epoch, &BTreeSet::from([0])), "{}", member.group);
     });
-    for _ in 0..2 {
-        let mut client = broker.client();
-        let listed = client.list_groups().expect("answered");
-        assert_eq!(listed.len(), GROUPS);
-        assert!(listed.iter().all(|group| (&*group.group_state, &*group.group_type) == ("Stable", "consumer")));
-        for (number, member) in &mut members {
-            let epoch = member.epoch;
-            member.heartbeat(&mut client).expect("answered without an error");
-            assert_eq!((member.epoch, &member.owned), (epoch, &BTreeSet::from([0])), "{}", member.group);
-            assert_eq!(client.committed_offset(&member.group, "shared", 0), *number);
-        }
-        broker.kill();
-        broker.restart();
-    }
 }
 
 /// One group of 500 members reconciles completely over 1,000 partitions, when they come and when half of them leave.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::effect::{Effect, Outcome, Timer};
 use super::embedded::{Subscription, read_subscription, to_ids, to_names, write_assignment};
-use super::error::{ErrorName, GroupError};
+use super::error::{GroupError, Refusal};
 use super::heartbeat::{Protocol, Step, known_static, refuse_if_full, replace, unknown_member};
 use super::leave::fence;
 use super::member::{ClassicMember, ClassicProtocol, Member, MemberState};
@@ -44,20 +44,16 @@ pub struct JoinResponse {
 ///
 /// Errors: GROUP_MAX_SIZE_REACHED, INCONSISTENT_GROUP_PROTOCOL, MEMBER_ID_REQUIRED (with `new_member_id`),
 /// UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, UNKNOWN_SERVER_ERROR for a subscription that cannot be read.
-pub fn join(
-    group: &mut ConsumerGroup,
-    request: &JoinRequest,
-    at: &Moment,
-) -> Result<Outcome<JoinResponse>, GroupError> {
+pub fn join(group: &mut ConsumerGroup, request: &JoinRequest, at: &Moment) -> Result<Outcome<JoinResponse>, Refusal> {
     let is_new = request.member_id.is_empty();
     let id = if is_new { &request.new_member_id } else { &request.member_id };
     refuse_if_full(group, id, at.limits)?;
     if !supports(group, request) {
         let message = format!("Member {id}'s protocols are not supported.");
-        return Err(GroupError::new(ErrorName::InconsistentGroupProtocol, message));
+        return Err(Refusal::new(GroupError::InconsistentGroupProtocol, message));
     }
     if is_new && request.requires_known_id && request.instance_id.is_none() {
-        return Err(GroupError::new(ErrorName::MemberIdRequired, ""));
+        return Err(Refusal::new(GroupError::MemberIdRequired, ""));
     }
     let first = request.protocols.first().ok_or_else(unreadable)?;
     let subscription = read_subscription(&first.metadata).map_err(|_| unreadable())?;
@@ -122,7 +118,7 @@ fn downgrade(
     bump: bool,
     owned: &Assignment,
     at: &Moment,
-) -> Result<Member, GroupError> {
+) -> Result<Member, Refusal> {
     step.group_epoch(group, &member, bump, at.topics);
     if !bump {
         let target = group.target_of(&member.id, member.instance_id.as_deref()).cloned().unwrap_or_default();
@@ -154,7 +150,7 @@ pub fn sync(
     group: &ConsumerGroup,
     request: &SyncRequest,
     at: &Moment,
-) -> Result<Outcome<Result<Vec<u8>, GroupError>>, GroupError> {
+) -> Result<Outcome<Result<Vec<u8>, Refusal>>, Refusal> {
     let (member, classic) = classic_member(group, &request.member_id, request.instance_id.as_deref())?;
     same_generation(member, request.generation)?;
     let offered = classic.protocols.first().ok_or_else(unreadable)?;
@@ -164,7 +160,7 @@ pub fn sync(
             "A new rebalance is triggered in group {} and member {} should rejoin to catch up.",
             group.id, member.id
         );
-        let error = GroupError::new(ErrorName::RebalanceInProgress, message);
+        let error = Refusal::new(GroupError::RebalanceInProgress, message);
         return Ok(Outcome { records: Vec::new(), response: Err(error), effects: vec![join_timer(member, at)] });
     }
     let version = read_subscription(&offered.metadata).map_err(|_| unreadable())?.version;
@@ -185,8 +181,8 @@ pub struct SyncRequest {
     pub protocol_name: Option<String>,
 }
 
-fn check_protocol(member: &Member, offered: &ClassicProtocol, request: &SyncRequest) -> Result<(), GroupError> {
-    let inconsistent = |message| Err(GroupError::new(ErrorName::InconsistentGroupProtocol, message));
+fn check_protocol(member: &Member, offered: &ClassicProtocol, request: &SyncRequest) -> Result<(), Refusal> {
+    let inconsistent = |message| Err(Refusal::new(GroupError::InconsistentGroupProtocol, message));
     match (&request.protocol_type, &request.protocol_name) {
         (Some(kind), _) if kind != PROTOCOL_TYPE => inconsistent(format!(
             "The protocol type {kind} from member {} request is not equal to the group protocol type {PROTOCOL_TYPE}.",
@@ -209,7 +205,7 @@ pub fn heartbeat(
     instance_id: Option<&str>,
     generation: i32,
     at: &Moment,
-) -> Result<Outcome<bool>, GroupError> {
+) -> Result<Outcome<bool>, Refusal> {
     let (member, classic) = classic_member(group, member_id, instance_id)?;
     same_generation(member, generation)?;
     let mut effects = vec![session_timer(member, classic, at)];
@@ -247,14 +243,14 @@ pub fn leave(
     group: &ConsumerGroup,
     leaving: &[LeavingMember],
     at: &Moment,
-) -> Result<Outcome<Vec<Result<(), GroupError>>>, GroupError> {
-    let found: Vec<Result<&Member, GroupError>> = leaving.iter().map(|l| find_leaving(group, l)).collect();
+) -> Result<Outcome<Vec<Result<(), Refusal>>>, Refusal> {
+    let found: Vec<Result<&Member, Refusal>> = leaving.iter().map(|l| find_leaving(group, l)).collect();
     let ids: Vec<&str> = found.iter().flatten().map(|m| &*m.id).collect();
     let outcome = fence(group, &ids, at)?;
     Ok(outcome.with(found.into_iter().map(|f| f.map(|_| ())).collect()))
 }
 
-fn find_leaving<'a>(group: &'a ConsumerGroup, leaving: &LeavingMember) -> Result<&'a Member, GroupError> {
+fn find_leaving<'a>(group: &'a ConsumerGroup, leaving: &LeavingMember) -> Result<&'a Member, Refusal> {
     match &leaving.instance_id {
         None => group.member(&leaving.member_id).ok_or_else(|| unknown_member(group, &leaving.member_id)),
         Some(instance) => {
@@ -269,25 +265,25 @@ fn classic_member<'a>(
     group: &'a ConsumerGroup,
     member_id: &str,
     instance_id: Option<&str>,
-) -> Result<(&'a Member, &'a ClassicMember), GroupError> {
+) -> Result<(&'a Member, &'a ClassicMember), Refusal> {
     let member = match instance_id {
         None => group.member(member_id).ok_or_else(|| unknown_member(group, member_id))?,
         Some(instance) => {
             let existing = group.static_member(instance).ok_or_else(|| {
                 let message = format!("Member with instance id {instance} is not a member of group {}.", group.id);
-                GroupError::new(ErrorName::UnknownMemberId, message)
+                Refusal::new(GroupError::UnknownMemberId, message)
             })?;
             known_static(Some(existing), instance, member_id)?
         }
     };
     let classic = member.classic.as_ref().ok_or_else(|| {
         let message = format!("Member {member_id} does not use the classic protocol.");
-        GroupError::new(ErrorName::UnknownMemberId, message)
+        Refusal::new(GroupError::UnknownMemberId, message)
     })?;
     Ok((member, classic))
 }
 
-fn same_generation(member: &Member, received: i32) -> Result<(), GroupError> {
+fn same_generation(member: &Member, received: i32) -> Result<(), Refusal> {
     if member.epoch == received {
         return Ok(());
     }
@@ -295,7 +291,7 @@ fn same_generation(member: &Member, received: i32) -> Result<(), GroupError> {
         "The request generation id {received} is not equal to the member epoch {} of member {}.",
         member.epoch, member.id
     );
-    Err(GroupError::new(ErrorName::IllegalGeneration, message))
+    Err(Refusal::new(GroupError::IllegalGeneration, message))
 }
 
 fn session_timer(member: &Member, classic: &ClassicMember, at: &Moment) -> Effect {

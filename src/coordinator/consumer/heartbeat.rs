@@ -1,7 +1,7 @@
 //! ConsumerGroupHeartbeat: join, stay, and take one step towards the target.
 
 use super::effect::{Effect, Outcome, Timer};
-use super::error::{ErrorName, GroupError};
+use super::error::{GroupError, Refusal};
 use super::leave::leave;
 use super::member::{JOIN_EPOCH, LEAVE_EPOCH, Member, MemberState, STATIC_LEAVE_EPOCH};
 use super::reconcile::{Goal, reconcile};
@@ -46,14 +46,14 @@ pub fn heartbeat(
     group: &mut ConsumerGroup,
     request: &HeartbeatRequest,
     at: &Moment,
-) -> Result<Outcome<HeartbeatResponse>, GroupError> {
+) -> Result<Outcome<HeartbeatResponse>, Refusal> {
     if matches!(request.member_epoch, LEAVE_EPOCH | STATIC_LEAVE_EPOCH) {
         return leave(group, request, at);
     }
     let joins = request.member_epoch == JOIN_EPOCH;
     if group.epoch == 0 && !joins {
         let message = format!("Consumer group {} not found.", group.id);
-        return Err(GroupError::new(ErrorName::GroupIdNotFound, message));
+        return Err(Refusal::new(GroupError::GroupIdNotFound, message));
     }
     refuse_if_full(group, &request.member_id, at.limits)?;
 
@@ -86,15 +86,15 @@ pub fn heartbeat(
     Ok(Outcome { records: step.records, response, effects: step.effects })
 }
 
-pub(super) fn refuse_if_full(group: &ConsumerGroup, member_id: &str, limits: &Limits) -> Result<(), GroupError> {
+pub(super) fn refuse_if_full(group: &ConsumerGroup, member_id: &str, limits: &Limits) -> Result<(), Refusal> {
     if group.members.len() < limits.members_max || group.members.contains_key(member_id) {
         return Ok(());
     }
     let message = format!("The consumer group has reached its maximum capacity of {} members.", limits.members_max);
-    Err(GroupError::new(ErrorName::GroupMaxSizeReached, message))
+    Err(Refusal::new(GroupError::GroupMaxSizeReached, message))
 }
 
-fn dynamic_member(group: &ConsumerGroup, request: &HeartbeatRequest, joins: bool) -> Result<Member, GroupError> {
+fn dynamic_member(group: &ConsumerGroup, request: &HeartbeatRequest, joins: bool) -> Result<Member, Refusal> {
     let member = match group.members.get(&*request.member_id) {
         Some(member) => member.clone(),
         None if joins => Member::new(&request.member_id),
@@ -110,7 +110,7 @@ fn static_member(
     instance_id: &str,
     joins: bool,
     records: &mut Vec<Change>,
-) -> Result<Member, GroupError> {
+) -> Result<Member, Refusal> {
     let existing = group.static_member(instance_id);
     if joins {
         let Some(existing) = existing else {
@@ -125,7 +125,7 @@ fn static_member(
                 "Static member {} with instance id {instance_id} cannot join the group because the instance id is owned by {} member.",
                 request.member_id, existing.id
             );
-            return Err(GroupError::new(ErrorName::UnreleasedInstanceId, message));
+            return Err(Refusal::new(GroupError::UnreleasedInstanceId, message));
         }
         return Ok(replace(group, existing, &request.member_id, records));
     }
@@ -157,25 +157,25 @@ pub(super) fn known_static<'a>(
     existing: Option<&'a Member>,
     instance_id: &str,
     member_id: &str,
-) -> Result<&'a Member, GroupError> {
+) -> Result<&'a Member, Refusal> {
     let Some(existing) = existing else {
-        return Err(GroupError::new(ErrorName::UnknownMemberId, format!("Instance id {instance_id} is unknown.")));
+        return Err(Refusal::new(GroupError::UnknownMemberId, format!("Instance id {instance_id} is unknown.")));
     };
     if *existing.id != *member_id {
         let message =
             format!("Static member {member_id} with instance id {instance_id} was fenced by member {}.", existing.id);
-        return Err(GroupError::new(ErrorName::FencedInstanceId, message));
+        return Err(Refusal::new(GroupError::FencedInstanceId, message));
     }
     Ok(existing)
 }
 
-pub(super) fn unknown_member(group: &ConsumerGroup, member_id: &str) -> GroupError {
+pub(super) fn unknown_member(group: &ConsumerGroup, member_id: &str) -> Refusal {
     let message = format!("Member {member_id} is not a member of group {}.", group.id);
-    GroupError::new(ErrorName::UnknownMemberId, message)
+    Refusal::new(GroupError::UnknownMemberId, message)
 }
 
 /// The epoch before the last one is accepted from a member that owns nothing it may not own: it missed the answer.
-fn check_epoch(member: &Member, received: i32, owned: Option<&Assignment>) -> Result<(), GroupError> {
+fn check_epoch(member: &Member, received: i32, owned: Option<&Assignment>) -> Result<(), Refusal> {
     if received == JOIN_EPOCH || received == member.epoch {
         return Ok(());
     }
@@ -188,7 +188,7 @@ fn check_epoch(member: &Member, received: i32, owned: Option<&Assignment>) -> Re
         "The consumer group member has a {relation} member epoch ({received}) than the one known by the group coordinator ({}). The member must abandon all its partitions and rejoin.",
         member.epoch
     );
-    Err(GroupError::new(ErrorName::FencedMemberEpoch, message))
+    Err(Refusal::new(GroupError::FencedMemberEpoch, message))
 }
 
 fn is_within(owned: &Assignment, assigned: &Assignment) -> bool {
@@ -245,7 +245,7 @@ impl Step {
         owned: Option<&Assignment>,
         at: &Moment,
         protocol: Protocol,
-    ) -> Result<Member, GroupError> {
+    ) -> Result<Member, Refusal> {
         let subscription = self.subscribe(group, old, &updated, at, protocol)?;
         let epoch = self.group_epoch(group, &updated, subscription.bump, at.topics);
         let (target_epoch, target) = if epoch > group.target_epoch {
@@ -265,7 +265,7 @@ impl Step {
         updated: &Member,
         at: &Moment,
         protocol: Protocol,
-    ) -> Result<Subscription, GroupError> {
+    ) -> Result<Subscription, Refusal> {
         if updated != old {
             self.records.push(Change::member(updated));
         }
@@ -324,7 +324,7 @@ impl Step {
         subscription_changed: bool,
         owned: Option<&Assignment>,
         at: &Moment,
-    ) -> Result<Member, GroupError> {
+    ) -> Result<Member, Refusal> {
         if !subscription_changed && member.is_reconciled_to(epoch) {
             return Ok(member);
         }

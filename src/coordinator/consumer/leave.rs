@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::effect::{Effect, Outcome, Timer};
-use super::error::{ErrorName, GroupError};
+use super::error::{GroupError, Refusal};
 use super::heartbeat::{
     HeartbeatRequest, HeartbeatResponse, known_static, rebalance_timer, tombstones, unknown_member,
 };
@@ -19,9 +19,9 @@ pub(super) fn leave(
     group: &ConsumerGroup,
     request: &HeartbeatRequest,
     at: &Moment,
-) -> Result<Outcome<HeartbeatResponse>, GroupError> {
+) -> Result<Outcome<HeartbeatResponse>, Refusal> {
     if group.epoch == 0 {
-        return Err(GroupError::new(ErrorName::GroupIdNotFound, format!("Group {} not found.", group.id)));
+        return Err(Refusal::new(GroupError::GroupIdNotFound, format!("Group {} not found.", group.id)));
     }
     let response = HeartbeatResponse {
         member_id: request.member_id.clone(),
@@ -44,7 +44,7 @@ pub(super) fn leave(
 /// Removes members: who left, or whose session, join or sync timeout ended. Ids that are not members are skipped.
 ///
 /// Errors: GROUP_ID_NOT_FOUND if only classic members remain and their subscriptions cannot be read.
-pub fn fence(group: &ConsumerGroup, member_ids: &[&str], at: &Moment) -> Result<Outcome<()>, GroupError> {
+pub fn fence(group: &ConsumerGroup, member_ids: &[&str], at: &Moment) -> Result<Outcome<()>, Refusal> {
     let mut outcome = Outcome { records: Vec::new(), response: (), effects: Vec::new() };
     let gone: BTreeSet<&str> = member_ids.iter().copied().filter(|id| group.members.contains_key(*id)).collect();
     if gone.is_empty() {
@@ -85,7 +85,7 @@ pub fn rebalance_timeout_expired(
     member_id: &str,
     member_epoch: i32,
     at: &Moment,
-) -> Result<Outcome<()>, GroupError> {
+) -> Result<Outcome<()>, Refusal> {
     let stuck = group.members.get(member_id).is_some_and(|m| m.epoch == member_epoch);
     let fenced: &[&str] = if stuck { &[member_id] } else { &[] };
     fence(group, fenced, at)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::{Effect, Timer};
 use super::embedded::{read_assignment, read_subscription, to_ids, to_names, write_assignment};
-use super::error::{ErrorName, GroupError};
+use super::error::{GroupError, Refusal};
 use super::member::{ClassicMember, ClassicProtocol, Member};
 use super::records::{Change, CurrentAssignment};
 use super::subscription::{TopicView, metadata_hash};
@@ -54,10 +54,10 @@ pub struct Upgraded {
 /// answered REBALANCE_IN_PROGRESS by the caller.
 ///
 /// Errors: GROUP_ID_NOT_FOUND if it may not be upgraded, or its members' bytes cannot be read.
-pub fn upgrade(group_id: &str, classic: &ClassicSnapshot, at: &Moment) -> Result<Upgraded, GroupError> {
+pub fn upgrade(group_id: &str, classic: &ClassicSnapshot, at: &Moment) -> Result<Upgraded, Refusal> {
     let refused = |why: &str| {
         let message = format!("Cannot upgrade classic group {group_id} to consumer group because {why}.");
-        GroupError::new(ErrorName::GroupIdNotFound, message)
+        Refusal::new(GroupError::GroupIdNotFound, message)
     };
     if !at.limits.migration.upgrade {
         return Err(refused("online upgrade is disabled"));
@@ -103,8 +103,8 @@ fn modern_member(
     member: &ClassicSnapshotMember,
     classic: &ClassicSnapshot,
     topics: &dyn TopicView,
-    refused: &dyn Fn(&str) -> GroupError,
-) -> Result<Member, GroupError> {
+    refused: &dyn Fn(&str) -> Refusal,
+) -> Result<Member, Refusal> {
     let malformed = || refused("the embedded consumer protocol is malformed");
     let protocol = member.protocols.iter().find(|p| p.name == classic.protocol_name).ok_or_else(malformed)?;
     let subscription = read_subscription(&protocol.metadata).map_err(|_| malformed())?;
@@ -137,9 +137,9 @@ fn modern_member(
     })
 }
 
-pub(super) fn unreadable() -> GroupError {
+pub(super) fn unreadable() -> Refusal {
     let message = "The server experienced an unexpected error when processing the request.";
-    GroupError::new(ErrorName::UnknownServerError, message)
+    Refusal::new(GroupError::UnknownServerError, message)
 }
 
 /// Whether the group goes back to the classic protocol once `gone` are out of it.
@@ -165,7 +165,7 @@ pub(super) fn to_classic(
     gone: &BTreeSet<&str>,
     joining: Option<&Member>,
     topics: &dyn TopicView,
-) -> Result<ClassicSnapshot, GroupError> {
+) -> Result<ClassicSnapshot, Refusal> {
     let replaced = joining.and_then(|j| group.static_member(j.instance_id.as_deref()?)).map(|m| m.id.clone());
     let stays = |m: &&Member| !gone.contains(&*m.id) && Some(&m.id) != replaced.as_ref();
     let members: Vec<&Member> = group.members.values().filter(stays).chain(joining).collect();
@@ -188,7 +188,7 @@ pub(super) fn to_classic(
     };
     let members = members.iter().map(snapshot).collect::<Option<Vec<_>>>().ok_or_else(|| {
         let message = format!("Cannot downgrade the classic group {}: a member's subscription is malformed.", group.id);
-        GroupError::new(ErrorName::GroupIdNotFound, message)
+        Refusal::new(GroupError::GroupIdNotFound, message)
     })?;
     Ok(ClassicSnapshot {
         generation: group.epoch,

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use effect::{Effect, Outcome, Timer};
-pub use error::{ErrorName, GroupError};
+pub use error::Refusal;
 pub use heartbeat::{HeartbeatRequest, HeartbeatResponse, heartbeat};
 pub use leave::{fence, rebalance_timeout_expired, timers_after_load};
 pub use member::{Member, MemberState};

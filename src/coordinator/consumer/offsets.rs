@@ -1,7 +1,7 @@
 //! Whether a member may commit and fetch offsets.
 
 use super::ConsumerGroup;
-use super::error::{ErrorName, GroupError};
+use super::error::{GroupError, Refusal};
 use super::heartbeat::unknown_member;
 use super::member::Member;
 
@@ -23,7 +23,7 @@ pub struct Committer<'a> {
 impl ConsumerGroup {
     /// Errors: UNKNOWN_MEMBER_ID, UNSUPPORTED_VERSION, STALE_MEMBER_EPOCH (in a transaction the caller answers
     /// ILLEGAL_GENERATION instead, as Kafka does), ILLEGAL_GENERATION for classic members.
-    pub fn may_commit(&self, committer: &Committer) -> Result<(), GroupError> {
+    pub fn may_commit(&self, committer: &Committer) -> Result<(), Refusal> {
         // Tools, and consumers that assign themselves.
         if committer.epoch < 0 && self.members.is_empty() {
             return Ok(());
@@ -37,28 +37,28 @@ impl ConsumerGroup {
         let modern = !member.uses_classic_protocol();
         if !committer.transactional && modern && committer.api_version < COMMIT_VERSION_MIN {
             let message = "OffsetCommit version 9 or above must be used by members using the modern group protocol";
-            return Err(GroupError::new(ErrorName::UnsupportedVersion, message));
+            return Err(Refusal::new(GroupError::UnsupportedVersion, message));
         }
         same_epoch(member, committer.epoch)
     }
 
     /// Errors: UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, ILLEGAL_GENERATION for classic members.
-    pub fn may_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), GroupError> {
+    pub fn may_fetch(&self, member_id: Option<&str>, epoch: i32) -> Result<(), Refusal> {
         let Some(member_id) = member_id.or((epoch >= 0).then_some("")) else { return Ok(()) };
         let member = self.member(member_id).ok_or_else(|| unknown_member(self, member_id))?;
         same_epoch(member, epoch)
     }
 }
 
-fn same_epoch(member: &Member, received: i32) -> Result<(), GroupError> {
+fn same_epoch(member: &Member, received: i32) -> Result<(), Refusal> {
     let known = member.epoch;
     if received == known {
         return Ok(());
     }
     let (name, what) = match member.uses_classic_protocol() {
-        true => (ErrorName::IllegalGeneration, "generation id"),
-        false => (ErrorName::StaleMemberEpoch, "member epoch"),
+        true => (GroupError::IllegalGeneration, "generation id"),
+        false => (GroupError::StaleMemberEpoch, "member epoch"),
     };
     let message = format!("The received {what} {received} does not match the expected member epoch {known}.");
-    Err(GroupError::new(name, message))
+    Err(Refusal::new(name, message))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::error::{ErrorName, GroupError};
+use super::error::{GroupError, Refusal};
 use super::member::{Member, MemberState};
 use crate::base::TopicId;
 use crate::coordinator::assignor::Assignment;
@@ -23,7 +23,7 @@ pub(super) struct Goal<'a> {
 }
 
 /// Errors: FENCED_MEMBER_EPOCH for a member in a state of a later release, unless it owns nothing.
-pub(super) fn reconcile(member: &Member, goal: &Goal) -> Result<Member, GroupError> {
+pub(super) fn reconcile(member: &Member, goal: &Goal) -> Result<Member, Refusal> {
     match member.state {
         MemberState::Stable if member.epoch != goal.epoch => Ok(next(member, member.epoch, goal)),
         MemberState::Stable if goal.subscription_changed => Ok(narrow(member, goal)),
@@ -35,8 +35,8 @@ pub(super) fn reconcile(member: &Member, goal: &Goal) -> Result<Member, GroupErr
         MemberState::UnrevokedPartitions => Ok(member.clone()),
         MemberState::UnreleasedPartitions => Ok(next(member, member.epoch, goal)),
         MemberState::Unknown if goal.owned.is_some_and(|owned| owned.is_empty()) => Ok(next(member, goal.epoch, goal)),
-        MemberState::Unknown => Err(GroupError::new(
-            ErrorName::FencedMemberEpoch,
+        MemberState::Unknown => Err(Refusal::new(
+            GroupError::FencedMemberEpoch,
             "The consumer group member is in a unknown state. The member must abandon all its partitions and rejoin.",
         )),
     }

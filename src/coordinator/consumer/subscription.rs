@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::{Regex, RegexBuilder};
 
 use super::effect::Outcome;
-use super::error::{ErrorName, GroupError};
+use super::error::{GroupError, Refusal};
 use super::member::Member;
 use super::records::{Change, ResolvedRegex};
 use super::{ConsumerGroup, Moment};
@@ -30,17 +30,17 @@ pub trait TopicView {
 /// Compiles an expression.
 ///
 /// Errors: INVALID_REGULAR_EXPRESSION, worded as RE2/J does where it has a word for it.
-pub fn compile(pattern: &str) -> Result<Regex, GroupError> {
+pub fn compile(pattern: &str) -> Result<Regex, Refusal> {
     if let Some(why) = unlike_re2(pattern) {
         let message = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {why}.");
-        return Err(GroupError::new(ErrorName::InvalidRegularExpression, message));
+        return Err(Refusal::new(GroupError::InvalidRegularExpression, message));
     }
     let translated = literal_quotes(pattern);
     // The parentheses added below must not mend a broken expression.
     build(&translated).and_then(|_| build(&format!(r"\A(?:{translated})\z"))).map_err(|error| {
         let message =
             format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {}.", describe(&error));
-        GroupError::new(ErrorName::InvalidRegularExpression, message)
+        Refusal::new(GroupError::InvalidRegularExpression, message)
     })
 }
 
@@ -207,7 +207,7 @@ pub(super) fn update_regex(
     new: &Member,
     at: &Moment,
     records: &mut Vec<Change>,
-) -> Result<(RegexChange, bool), GroupError> {
+) -> Result<(RegexChange, bool), Refusal> {
     let mut change = RegexChange::None;
     let mut wanted = false;
     if old.subscribed_regex != new.subscribed_regex {

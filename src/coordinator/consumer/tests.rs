@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::records::Change;
 use super::*;
+use crate::coordinator::GroupError;
 
 /// Topics in a table.
 #[derive(Default)]
@@ -150,7 +151,7 @@ impl Bench {
         outcome.response
     }
 
-    pub fn send(&mut self, request: &HeartbeatRequest) -> Result<HeartbeatResponse, GroupError> {
+    pub fn send(&mut self, request: &HeartbeatRequest) -> Result<HeartbeatResponse, Refusal> {
         validate("g", request, 1, &self.limits)?;
         let outcome = heartbeat(&mut self.group, request, &at!(self))?;
         Ok(self.commit(outcome))
@@ -160,7 +161,7 @@ impl Bench {
         self.send(request).expect("accepted")
     }
 
-    pub fn refused(&mut self, request: &HeartbeatRequest) -> ErrorName {
+    pub fn refused(&mut self, request: &HeartbeatRequest) -> GroupError {
         self.send(request).expect_err("refused").name
     }
 

@@ -1,7 +1,7 @@
 //! Checks of a heartbeat that need no group.
 
 use super::Limits;
-use super::error::{ErrorName, GroupError};
+use super::error::{GroupError, Refusal};
 use super::heartbeat::HeartbeatRequest;
 use super::member::{JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
 
@@ -9,7 +9,7 @@ use super::member::{JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
 /// the caller makes one up after this.
 ///
 /// Errors: INVALID_REQUEST, UNSUPPORTED_ASSIGNOR.
-pub fn validate(group_id: &str, request: &HeartbeatRequest, version: i16, limits: &Limits) -> Result<(), GroupError> {
+pub fn validate(group_id: &str, request: &HeartbeatRequest, version: i16, limits: &Limits) -> Result<(), Refusal> {
     let epoch = request.member_epoch;
     if version >= 1 || epoch > 0 || epoch == LEAVE_EPOCH {
         not_blank(Some(&request.member_id), "MemberId can't be empty.")?;
@@ -34,16 +34,16 @@ pub fn validate(group_id: &str, request: &HeartbeatRequest, version: i16, limits
         Some(name) if !limits.assignors.contains(name) => {
             let known = limits.assignors.join(", ");
             let message = format!("ServerAssignor {name} is not supported. Supported assignors: {known}.");
-            Err(GroupError::new(ErrorName::UnsupportedAssignor, message))
+            Err(Refusal::new(GroupError::UnsupportedAssignor, message))
         }
         _ => Ok(()),
     }
 }
 
-fn require(holds: bool, message: &str) -> Result<(), GroupError> {
-    if holds { Ok(()) } else { Err(GroupError::new(ErrorName::InvalidRequest, message)) }
+fn require(holds: bool, message: &str) -> Result<(), Refusal> {
+    if holds { Ok(()) } else { Err(Refusal::new(GroupError::InvalidRequest, message)) }
 }
 
-fn not_blank(text: Option<&str>, message: &str) -> Result<(), GroupError> {
+fn not_blank(text: Option<&str>, message: &str) -> Result<(), Refusal> {
     require(text.is_none_or(|t| !t.trim().is_empty()), message)
 }

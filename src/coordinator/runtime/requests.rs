@@ -61,7 +61,7 @@ impl GroupCoordinator {
         &self,
         group: &str,
         request: &HeartbeatRequest,
-    ) -> Result<Done<Result<HeartbeatResponse, consumer::GroupError>>, GroupError> {
+    ) -> Result<Done<Result<HeartbeatResponse, consumer::Refusal>>, GroupError> {
         self.run(group, |shard, env, effects| shard.consumer_heartbeat(group, request, env, effects))
     }
 

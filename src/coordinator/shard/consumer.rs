@@ -9,8 +9,8 @@ use crate::coordinator::classic::{ClassicGroup, JoinRequest, JoinResponse, Leavi
 use crate::coordinator::consumer::describe::DescribedGroup;
 use crate::coordinator::consumer::member::{ClassicProtocol, JOIN_EPOCH};
 use crate::coordinator::consumer::{
-    self, Change, ConsumerGroup, Effect, ErrorName, HeartbeatRequest, HeartbeatResponse, Limits, Outcome, Timer,
-    classic, migrate, subscription,
+    self, Change, ConsumerGroup, Effect, HeartbeatRequest, HeartbeatResponse, Limits, Outcome, Timer, classic, migrate,
+    subscription,
 };
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::timers::{MemberTimer, TimerKey};
@@ -41,7 +41,7 @@ impl Shard {
         request: &HeartbeatRequest,
         env: &Environment<'_>,
         effects: &mut Effects,
-    ) -> Result<HeartbeatResponse, consumer::GroupError> {
+    ) -> Result<HeartbeatResponse, consumer::Refusal> {
         let limits = env.consumer_limits(group_id);
         let at = env.moment(&limits, effects);
         if let Some(Group::Consumer(group)) = self.groups.get_mut(group_id) {
@@ -52,7 +52,7 @@ impl Shard {
         let (mut group, upgrade) = match self.groups.get(group_id) {
             Some(Group::Classic(_)) if request.member_epoch != JOIN_EPOCH => {
                 let message = format!("Group {group_id} is not a consumer group.");
-                return Err(consumer::GroupError::new(ErrorName::GroupIdNotFound, message));
+                return Err(consumer::Refusal::new(GroupError::GroupIdNotFound, message));
             }
             Some(Group::Classic(classic)) if !classic.is_empty() => {
                 let upgraded = migrate::upgrade(group_id, &classic.snapshot(), &at)?;
@@ -231,10 +231,10 @@ impl Shard {
             }
             Err(error) => {
                 let id = match error.name {
-                    ErrorName::MemberIdRequired => &asked.new_member_id,
+                    GroupError::MemberIdRequired => &asked.new_member_id,
                     _ => &asked.member_id,
                 };
-                JoinResponse::error(id, error.name.into())
+                JoinResponse::error(id, error.name)
             }
         };
         effects.answer(parked, response);
@@ -271,7 +271,7 @@ impl Shard {
                 protocol: first,
                 assignment: Bytes::from(assignment),
             },
-            Err(error) => SyncResponse::error(error.name.into()),
+            Err(error) => SyncResponse::error(error.name),
         };
         effects.answer(parked, response);
     }
@@ -311,7 +311,7 @@ impl Shard {
             .collect();
         let outcome = classic::leave(group, &leaving, &at).map_err(|e| e.name)?;
         let results = self.take(group_id, outcome, env, effects);
-        Ok(results.into_iter().map(|r| r.map_err(|e| e.name.into())).collect())
+        Ok(results.into_iter().map(|r| r.map_err(|e| e.name)).collect())
     }
 
     /// Sessions and rebalances of a group that was loaded.

@@ -89,10 +89,10 @@ impl World {
             }
             Err(error) => {
                 let expected = [
-                    ErrorName::FencedMemberEpoch,
-                    ErrorName::UnknownMemberId,
-                    ErrorName::FencedInstanceId,
-                    ErrorName::UnreleasedInstanceId,
+                    GroupError::FencedMemberEpoch,
+                    GroupError::UnknownMemberId,
+                    GroupError::FencedInstanceId,
+                    GroupError::UnreleasedInstanceId,
                 ];
                 assert!(expected.contains(&error.name), "{error}");
                 let client = &mut self.clients[at];

@@ -45,12 +45,12 @@ pub fn join_classic(id: &str, topics: &[&str], owned: &[(&str, &[i32])]) -> Join
 }
 
 impl Bench {
-    pub fn join_classic(&mut self, request: &JoinRequest) -> Result<JoinResponse, GroupError> {
+    pub fn join_classic(&mut self, request: &JoinRequest) -> Result<JoinResponse, Refusal> {
         let outcome = classic::join(&mut self.group, request, &at!(self))?;
         Ok(self.commit(outcome))
     }
 
-    pub fn sync(&mut self, id: &str, generation: i32) -> Result<Vec<(String, Vec<i32>)>, GroupError> {
+    pub fn sync(&mut self, id: &str, generation: i32) -> Result<Vec<(String, Vec<i32>)>, Refusal> {
         let request = SyncRequest {
             member_id: id.into(),
             generation,
@@ -74,7 +74,7 @@ fn a_classic_member_joins_syncs_and_rebalances() {
     let mut bench = Bench::new(&[("t", 2)]);
     bench.ok(&join("a", &["t"]));
     let error = bench.join_classic(&join_classic("", &["t"], &[])).expect_err("must come again with its id");
-    assert_eq!(error.name, ErrorName::MemberIdRequired);
+    assert_eq!(error.name, GroupError::MemberIdRequired);
     let joined = bench.join_classic(&join_classic("made-up", &["t"], &[])).expect("joined");
     assert_eq!((joined.generation, joined.protocol_name.as_str()), (2, "range"));
     assert_eq!(bench.sync("made-up", 2).expect("synced"), []);
@@ -93,7 +93,7 @@ fn a_classic_member_joins_syncs_and_rebalances() {
     bench.topics.grow("t", 3);
     bench.ok(&join("c", &["t"]));
     assert!(bench.beat_classic("made-up", 2));
-    assert_eq!(bench.sync("made-up", 2).expect_err("told").name, ErrorName::RebalanceInProgress);
+    assert_eq!(bench.sync("made-up", 2).expect_err("told").name, GroupError::RebalanceInProgress);
     let joined = bench.join_classic(&join_classic("made-up", &["t"], &[("t", &[1])])).expect("joined");
     assert_eq!(joined.generation, 3);
 }
@@ -131,22 +131,22 @@ fn wrong_classic_requests_are_refused() {
     let good = join_classic("b", &["t"], &[]);
     assert_eq!(
         refused(JoinRequest { protocol_type: "connect".into(), ..good.clone() }),
-        ErrorName::InconsistentGroupProtocol
+        GroupError::InconsistentGroupProtocol
     );
-    assert_eq!(refused(JoinRequest { protocols: Vec::new(), ..good.clone() }), ErrorName::InconsistentGroupProtocol);
+    assert_eq!(refused(JoinRequest { protocols: Vec::new(), ..good.clone() }), GroupError::InconsistentGroupProtocol);
     let broken = vec![ClassicProtocol { name: "range".into(), metadata: vec![0] }];
-    assert_eq!(refused(JoinRequest { protocols: broken, ..good.clone() }), ErrorName::UnknownServerError);
-    assert_eq!(refused(JoinRequest { instance_id: Some("i".into()), ..good.clone() }), ErrorName::UnknownMemberId);
+    assert_eq!(refused(JoinRequest { protocols: broken, ..good.clone() }), GroupError::UnknownServerError);
+    assert_eq!(refused(JoinRequest { instance_id: Some("i".into()), ..good.clone() }), GroupError::UnknownMemberId);
     bench.join_classic(&good).expect("joined");
     let mut other = join_classic("c", &["t"], &[]);
     other.protocols[0].name = "sticky".into();
-    assert_eq!(bench.join_classic(&other).expect_err("nothing in common").name, ErrorName::InconsistentGroupProtocol);
-    assert_eq!(bench.sync("b", 9).expect_err("wrong generation").name, ErrorName::IllegalGeneration);
-    assert_eq!(bench.sync("a", 1).expect_err("not classic").name, ErrorName::UnknownMemberId);
-    assert_eq!(bench.sync("x", 1).expect_err("nobody").name, ErrorName::UnknownMemberId);
+    assert_eq!(bench.join_classic(&other).expect_err("nothing in common").name, GroupError::InconsistentGroupProtocol);
+    assert_eq!(bench.sync("b", 9).expect_err("wrong generation").name, GroupError::IllegalGeneration);
+    assert_eq!(bench.sync("a", 1).expect_err("not classic").name, GroupError::UnknownMemberId);
+    assert_eq!(bench.sync("x", 1).expect_err("nobody").name, GroupError::UnknownMemberId);
     let committer =
         offsets::Committer { member_id: "b", instance_id: None, epoch: 9, transactional: false, api_version: 8 };
-    assert_eq!(bench.group.may_commit(&committer).expect_err("wrong").name, ErrorName::IllegalGeneration);
+    assert_eq!(bench.group.may_commit(&committer).expect_err("wrong").name, GroupError::IllegalGeneration);
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn members_leave_by_leave_group() {
         leaving("b", None),
     ];
     let outcome = classic::leave(&bench.group, &all, &at!(bench)).expect("answered");
-    let results: Vec<Option<ErrorName>> = bench.commit(outcome).into_iter().map(|r| r.err().map(|e| e.name)).collect();
-    let (unknown, fenced) = (Some(ErrorName::UnknownMemberId), Some(ErrorName::FencedInstanceId));
+    let results: Vec<Option<GroupError>> = bench.commit(outcome).into_iter().map(|r| r.err().map(|e| e.name)).collect();
+    let (unknown, fenced) = (Some(GroupError::UnknownMemberId), Some(GroupError::FencedInstanceId));
     assert_eq!(results, [None, fenced, unknown, unknown, None]);
     assert!(bench.group.is_empty());
 }

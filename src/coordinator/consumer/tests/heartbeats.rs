@@ -78,7 +78,7 @@ fn who_does_not_give_up_in_time_is_fenced() {
         let _ = bench.send(&beat("a", 1));
     }
     assert!(bench.group.member("a").is_none(), "after its rebalance timeout of 30 s");
-    assert_eq!(bench.refused(&beat("a", 1)), ErrorName::UnknownMemberId);
+    assert_eq!(bench.refused(&beat("a", 1)), GroupError::UnknownMemberId);
     assert_eq!(bench.member("b").assigned, bench.topics.some("t", &[0, 1]));
 }
 
@@ -99,21 +99,21 @@ fn a_silent_member_is_fenced_after_its_session() {
 #[test]
 fn epochs_are_checked() {
     let mut bench = Bench::new(&[("t", 2)]);
-    assert_eq!(bench.refused(&beat("a", 1)), ErrorName::GroupIdNotFound);
-    assert_eq!(bench.refused(&beat("a", -1)), ErrorName::GroupIdNotFound);
+    assert_eq!(bench.refused(&beat("a", 1)), GroupError::GroupIdNotFound);
+    assert_eq!(bench.refused(&beat("a", -1)), GroupError::GroupIdNotFound);
     bench.ok(&join("a", &["t"]));
-    assert_eq!(bench.refused(&beat("b", 1)), ErrorName::UnknownMemberId);
-    assert_eq!(bench.refused(&beat("a", 2)), ErrorName::FencedMemberEpoch);
-    assert_eq!(bench.refused(&beat("a", -3)), ErrorName::InvalidRequest);
+    assert_eq!(bench.refused(&beat("b", 1)), GroupError::UnknownMemberId);
+    assert_eq!(bench.refused(&beat("a", 2)), GroupError::FencedMemberEpoch);
+    assert_eq!(bench.refused(&beat("a", -3)), GroupError::InvalidRequest);
 
     // A new epoch whose answer was lost: the old one is accepted from whoever owns no more than it may.
     bench.topics.grow("t", 4);
     assert_eq!(bench.ok(&beat("a", 1)).member_epoch, 2);
-    assert_eq!(bench.refused(&beat("a", 1)), ErrorName::FencedMemberEpoch, "it must say what it owns");
+    assert_eq!(bench.refused(&beat("a", 1)), GroupError::FencedMemberEpoch, "it must say what it owns");
     let owned = bench.topics.some("t", &[0, 1]);
     assert_eq!(bench.ok(&owning("a", 1, owned)).member_epoch, 2);
     let too_much = bench.topics.some("t", &[9]);
-    assert_eq!(bench.refused(&owning("a", 1, too_much)), ErrorName::FencedMemberEpoch);
+    assert_eq!(bench.refused(&owning("a", 1, too_much)), GroupError::FencedMemberEpoch);
 }
 
 #[test]
@@ -146,11 +146,11 @@ fn requests_are_validated() {
         beat("a", -2),
     ];
     for request in bad {
-        assert_eq!(bench.refused(&request), ErrorName::InvalidRequest, "{request:?}");
+        assert_eq!(bench.refused(&request), GroupError::InvalidRequest, "{request:?}");
     }
     let request = HeartbeatRequest { server_assignor: Some("mine".into()), ..good.clone() };
     let error = bench.send(&request).expect_err("unknown assignor");
-    assert_eq!(error.name, ErrorName::UnsupportedAssignor);
+    assert_eq!(error.name, GroupError::UnsupportedAssignor);
     assert_eq!(error.message, "ServerAssignor mine is not supported. Supported assignors: uniform, range.");
     // Version 0 makes up an id for whoever joins without one.
     let anonymous = HeartbeatRequest { member_id: String::new(), ..good };
@@ -162,7 +162,7 @@ fn a_full_group_takes_nobody_new() {
     let mut bench = Bench::new(&[("t", 2)]);
     bench.limits.members_max = 1;
     bench.ok(&join("a", &["t"]));
-    assert_eq!(bench.refused(&join("b", &["t"])), ErrorName::GroupMaxSizeReached);
+    assert_eq!(bench.refused(&join("b", &["t"])), GroupError::GroupMaxSizeReached);
     bench.ok(&beat("a", 1));
 }
 
@@ -213,17 +213,17 @@ fn commits_and_fetches_need_the_current_epoch() {
     let tool = Committer { member_id: "", instance_id: None, epoch: -1, transactional: false, api_version: 9 };
     assert!(bench.group.may_commit(&tool).is_ok());
     bench.ok(&join("a", &["t"]));
-    let name = |result: Result<(), GroupError>| result.expect_err("refused").name;
-    assert_eq!(name(bench.group.may_commit(&tool)), ErrorName::UnknownMemberId);
+    let name = |result: Result<(), Refusal>| result.expect_err("refused").name;
+    assert_eq!(name(bench.group.may_commit(&tool)), GroupError::UnknownMemberId);
     assert!(bench.group.may_commit(&Committer { transactional: true, ..tool }).is_ok());
     let a = Committer { member_id: "a", epoch: 1, ..tool };
     assert!(bench.group.may_commit(&a).is_ok());
-    assert_eq!(name(bench.group.may_commit(&Committer { api_version: 8, ..a })), ErrorName::UnsupportedVersion);
-    assert_eq!(name(bench.group.may_commit(&Committer { epoch: 0, ..a })), ErrorName::StaleMemberEpoch);
+    assert_eq!(name(bench.group.may_commit(&Committer { api_version: 8, ..a })), GroupError::UnsupportedVersion);
+    assert_eq!(name(bench.group.may_commit(&Committer { epoch: 0, ..a })), GroupError::StaleMemberEpoch);
     assert!(bench.group.may_fetch(None, -1).is_ok());
     assert!(bench.group.may_fetch(Some("a"), 1).is_ok());
-    assert_eq!(name(bench.group.may_fetch(Some("a"), 2)), ErrorName::StaleMemberEpoch);
-    assert_eq!(name(bench.group.may_fetch(Some("b"), 1)), ErrorName::UnknownMemberId);
+    assert_eq!(name(bench.group.may_fetch(Some("a"), 2)), GroupError::StaleMemberEpoch);
+    assert_eq!(name(bench.group.may_fetch(Some("b"), 1)), GroupError::UnknownMemberId);
     assert!(!bench.group.is_empty());
 }
 

@@ -88,14 +88,14 @@ fn what_cannot_be_upgraded_is_refused() {
     };
     let good = classic_group(&[("a", &[0]), ("b", &[1])]);
     let connect = ClassicSnapshot { protocol_type: "connect".into(), ..good.clone() };
-    assert_eq!(refused(&connect, &bench.limits), ErrorName::GroupIdNotFound);
+    assert_eq!(refused(&connect, &bench.limits), GroupError::GroupIdNotFound);
     let mut limits = bench.limits.clone();
     limits.migration.upgrade = false;
-    assert_eq!(refused(&good, &limits), ErrorName::GroupIdNotFound);
-    assert_eq!(refused(&good, &Limits { members_max: 1, ..bench.limits.clone() }), ErrorName::GroupIdNotFound);
+    assert_eq!(refused(&good, &limits), GroupError::GroupIdNotFound);
+    assert_eq!(refused(&good, &Limits { members_max: 1, ..bench.limits.clone() }), GroupError::GroupIdNotFound);
     let mut broken = good.clone();
     broken.members[0].protocols[0].metadata.truncate(3);
-    assert_eq!(refused(&broken, &bench.limits), ErrorName::GroupIdNotFound);
+    assert_eq!(refused(&broken, &bench.limits), GroupError::GroupIdNotFound);
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn expressions_match_whole_names_as_re2_does() {
     assert!(compile("((a{500}){500}){500}").is_err(), "too large");
 
     let mut bench = Bench::new(&[]);
-    assert_eq!(bench.refused(&join_regex("a", "[")), ErrorName::InvalidRegularExpression);
+    assert_eq!(bench.refused(&join_regex("a", "[")), GroupError::InvalidRegularExpression);
 }
 
 #[test]

@@ -26,17 +26,17 @@ fn a_returning_static_member_gets_its_partitions_back_without_a_rebalance() {
     assert_eq!((answer.member_epoch, answer.assignment), (2, Some(bench.topics.some("t", &[0]))));
     assert_eq!(bench.group.epoch(), epoch);
     assert!(bench.group.member("a").is_none());
-    assert_eq!(bench.refused(&beat_static("a", 2, "i")), ErrorName::FencedInstanceId);
+    assert_eq!(bench.refused(&beat_static("a", 2, "i")), GroupError::FencedInstanceId);
 }
 
 #[test]
 fn an_instance_in_use_is_not_given_away() {
     let mut bench = Bench::new(&[("t", 1)]);
     bench.ok(&join_static("a", "i"));
-    assert_eq!(bench.refused(&join_static("b", "i")), ErrorName::UnreleasedInstanceId);
-    assert_eq!(bench.refused(&beat_static("b", -1, "i")), ErrorName::FencedInstanceId);
-    assert_eq!(bench.refused(&beat_static("b", -2, "j")), ErrorName::UnknownMemberId);
-    assert_eq!(bench.refused(&beat_static("b", 1, "j")), ErrorName::UnknownMemberId);
+    assert_eq!(bench.refused(&join_static("b", "i")), GroupError::UnreleasedInstanceId);
+    assert_eq!(bench.refused(&beat_static("b", -1, "i")), GroupError::FencedInstanceId);
+    assert_eq!(bench.refused(&beat_static("b", -2, "j")), GroupError::UnknownMemberId);
+    assert_eq!(bench.refused(&beat_static("b", 1, "j")), GroupError::UnknownMemberId);
     bench.ok(&beat_static("a", -1, "i"));
     assert!(bench.group.is_empty());
     bench.ok(&join_static("b", "i"));

@@ -22,7 +22,7 @@ impl Talk {
         Talk(Bench::new(&[("t", 2), ("u", 2)]))
     }
 
-    fn send(&mut self, member: &str, epoch: i32, say: &Say) -> Result<HeartbeatResponse, GroupError> {
+    fn send(&mut self, member: &str, epoch: i32, say: &Say) -> Result<HeartbeatResponse, Refusal> {
         let topics = &self.0.topics;
         let owned = say.owned.map(|o| o.iter().flat_map(|(t, p)| topics.some(t, p)).collect());
         let request = HeartbeatRequest {
@@ -48,7 +48,7 @@ impl Talk {
     }
 
     #[track_caller]
-    fn refused(&mut self, member: &str, epoch: i32, say: &Say, name: ErrorName, message: &str) {
+    fn refused(&mut self, member: &str, epoch: i32, say: &Say, name: GroupError, message: &str) {
         let error = self.send(member, epoch, say).expect_err("refused");
         assert_eq!((error.name, error.message.as_str()), (name, message));
     }
@@ -92,19 +92,19 @@ fn two_members() {
             "The consumer group member has a {relation} member epoch ({received}) than the one known by the group coordinator (2). The member must abandon all its partitions and rejoin."
         )
     };
-    g.refused("a", 1, &says(), ErrorName::FencedMemberEpoch, &fenced("smaller", 1));
+    g.refused("a", 1, &says(), GroupError::FencedMemberEpoch, &fenced("smaller", 1));
     g.ok("a", 1, &owns(T0), (2, None));
-    g.refused("a", 1, &owns(T01), ErrorName::FencedMemberEpoch, &fenced("smaller", 1));
-    g.refused("a", 9, &says(), ErrorName::FencedMemberEpoch, &fenced("greater", 9));
-    g.refused("zz", 3, &says(), ErrorName::UnknownMemberId, "Member zz is not a member of group g.");
+    g.refused("a", 1, &owns(T01), GroupError::FencedMemberEpoch, &fenced("smaller", 1));
+    g.refused("a", 9, &says(), GroupError::FencedMemberEpoch, &fenced("greater", 9));
+    g.refused("zz", 3, &says(), GroupError::UnknownMemberId, "Member zz is not a member of group g.");
     g.ok("a", 0, &joins(&["t"]), (2, Some(T0)));
     g.ok("a", -1, &says(), (-1, None));
     g.ok("b", 2, &says(), (3, Some(T01)));
     g.ok("b", -1, &says(), (-1, None));
-    g.refused("b", -1, &says(), ErrorName::UnknownMemberId, "Member b is not a member of group g.");
+    g.refused("b", -1, &says(), GroupError::UnknownMemberId, "Member b is not a member of group g.");
     let mut none = Talk::with_topics();
-    none.refused("b", -1, &says(), ErrorName::GroupIdNotFound, "Group g not found.");
-    none.refused("b", 1, &says(), ErrorName::GroupIdNotFound, "Consumer group g not found.");
+    none.refused("b", -1, &says(), GroupError::GroupIdNotFound, "Group g not found.");
+    none.refused("b", 1, &says(), GroupError::GroupIdNotFound, "Consumer group g not found.");
 }
 
 #[test]
@@ -116,15 +116,15 @@ fn static_members() {
         "b",
         0,
         &instance(joins(&["t"])),
-        ErrorName::UnreleasedInstanceId,
+        GroupError::UnreleasedInstanceId,
         "Static member b with instance id i cannot join the group because the instance id is owned by a member.",
     );
     g.ok("a", -2, &instance(says()), (-2, None));
     g.ok("b", 0, &instance(joins(&["t"])), (1, Some(T01)));
     let fenced = "Static member a with instance id i was fenced by member b.";
-    g.refused("a", 1, &instance(says()), ErrorName::FencedInstanceId, fenced);
+    g.refused("a", 1, &instance(says()), GroupError::FencedInstanceId, fenced);
     let other = Say { instance: Some("j"), ..says() };
-    g.refused("x", 1, &other, ErrorName::UnknownMemberId, "Instance id j is unknown.");
+    g.refused("x", 1, &other, GroupError::UnknownMemberId, "Instance id j is unknown.");
     g.ok("b", -2, &instance(says()), (-2, None));
     g.ok("b", 0, &instance(joins(&["u"])), (2, Some(U01)));
     g.ok("b", -1, &instance(says()), (-1, None));
@@ -136,7 +136,7 @@ fn expressions() {
     g.ok("a", 0, &joins_regex("t|zz.*"), (1, Some(NOTHING)));
     g.ok("a", 1, &says(), (2, Some(T01)));
     let invalid = "SubscribedTopicRegex `[a` is not a valid regular expression: missing closing ].";
-    g.refused("b", 0, &joins_regex("[a"), ErrorName::InvalidRegularExpression, invalid);
+    g.refused("b", 0, &joins_regex("[a"), GroupError::InvalidRegularExpression, invalid);
     g.ok("b", 0, &joins_regex("t|zz.*"), (3, Some(NOTHING)));
     g.ok("a", 2, &Say { regex: Some(""), ..owns(T01) }, (2, Some(NOTHING)));
     g.ok("a", 2, &owns(NOTHING), (4, None));
@@ -160,12 +160,12 @@ fn a_changed_subscription() {
     g.ok("a", 2, &Say { assignor: Some("range"), ..says() }, (2, None));
     let unknown = "ServerAssignor nope is not supported. Supported assignors: uniform, range.";
     let nope = Say { assignor: Some("nope"), ..says() };
-    g.refused("a", 2, &nope, ErrorName::UnsupportedAssignor, unknown);
+    g.refused("a", 2, &nope, GroupError::UnsupportedAssignor, unknown);
     g.ok("a", 2, &Say { names: Some(&["u"]), ..owns(U01) }, (2, None));
     let full = Say { names: Some(&["u"]), rebalance_timeout_ms: Some(1_000), ..owns(U01) };
     g.ok("a", 2, &full, (2, Some(U01)));
-    g.refused("b", -5, &says(), ErrorName::InvalidRequest, "MemberEpoch is invalid.");
-    g.refused(" ", 0, &joins(&["u"]), ErrorName::InvalidRequest, "MemberId can't be empty.");
+    g.refused("b", -5, &says(), GroupError::InvalidRequest, "MemberEpoch is invalid.");
+    g.refused(" ", 0, &joins(&["u"]), GroupError::InvalidRequest, "MemberId can't be empty.");
 }
 
 mod classic_members {
@@ -182,7 +182,7 @@ mod classic_members {
     }
 
     #[track_caller]
-    fn synced(g: &mut Talk, id: &str, generation: i32, expected: Result<Named, ErrorName>) {
+    fn synced(g: &mut Talk, id: &str, generation: i32, expected: Result<Named, GroupError>) {
         let expected = expected.map(|o| o.iter().map(|(t, p)| ((*t).to_string(), p.to_vec())).collect::<Vec<_>>());
         assert_eq!(g.0.sync(id, generation).map_err(|e| e.name), expected);
     }
@@ -202,11 +202,11 @@ mod classic_members {
         assert!(!g.0.beat_classic("k", 2));
         g.ok("c", 0, &joins(&["t", "u"]), (3, Some(U01)));
         assert!(g.0.beat_classic("k", 2));
-        synced(&mut g, "k", 2, Err(ErrorName::RebalanceInProgress));
+        synced(&mut g, "k", 2, Err(GroupError::RebalanceInProgress));
         joined(&mut g, "k", T1, 3);
         synced(&mut g, "k", 3, Ok(T1));
         assert!(!g.0.beat_classic("k", 3));
-        synced(&mut g, "k", 99, Err(ErrorName::IllegalGeneration));
+        synced(&mut g, "k", 99, Err(GroupError::IllegalGeneration));
     }
 
     #[test]
