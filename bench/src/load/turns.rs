@@ -48,10 +48,11 @@ pub fn take_turns<T: Asks>(words: &Words, all: Vec<T>) -> Result<()> {
             if !one.turn().receive()? {
                 continue;
             }
-            let input = std::mem::take(&mut one.turn().input);
-            let bytes = one.answered(&input[4..one.turn().filled])?;
             let turn = one.turn();
-            (turn.input, turn.filled) = (input, 0);
+            let (input, filled) = (std::mem::take(&mut turn.input), std::mem::take(&mut turn.filled));
+            let bytes = one.answered(&input[4..filled])?;
+            let turn = one.turn();
+            turn.input = input;
             window.answered(turn.sent, bytes);
             one.ask()?;
         }
