@@ -15,6 +15,7 @@ use compat_tests::broker::{Broker, Options};
 use compat_tests::calls::LATEST;
 use compat_tests::wire::Client;
 use compat_tests::{Random, wait_until};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 
 const ROUNDS: u32 = 50;
 /// Waited for a change in each round; without one the test fails in the end.
@@ -95,10 +96,10 @@ fn run(topic_configs: &[(&str, &str)], seed: u64) {
         plain.iter_mut().for_each(|(book, _)| book.compare(&mut client));
         idempotent.resume(&mut client);
     }
-    // The median: on a busy machine a process may wait long for its first turn.
+    // Nine of ten: on a busy machine a process may wait long for its first turn.
     restarts.sort();
-    let median = restarts[restarts.len() / 2];
-    assert!(median < RESTART_LIMIT, "ready after {median:?}");
+    let most = restarts[restarts.len() * 9 / 10];
+    assert!(most < RESTART_LIMIT, "ready after {most:?}");
     let mut client = broker.client();
     plain.iter_mut().for_each(|(book, _)| book.compare_all(&mut client));
     idempotent.book.compare_all(&mut client);
@@ -176,22 +177,22 @@ impl IdempotentProducer {
                 }
             }
             match client.receive_produce(ids.pop_front().expect("in flight")) {
-                Ok(answer) => self.answered(answer.error_code, answer.base_offset),
+                Ok(answer) => self.answered(&answer),
                 Err(error) => return error,
             }
         }
     }
 
-    fn answered(&mut self, error: i16, base_offset: i64) {
+    fn answered(&mut self, answer: &PartitionProduceResponse) {
         let (first, count) = self.unanswered.pop_front().expect("in flight");
-        assert_eq!(error, 0, "idempotent batch {first}");
-        self.book.acknowledge(base_offset, first, count);
+        assert_eq!(answer.error_code, 0, "idempotent batch {first}: {:?}", answer.error_message);
+        self.book.acknowledge(answer.base_offset, first, count);
     }
 
     fn resume(&mut self, client: &mut Client) {
         while let Some((first, count)) = self.unanswered.front().copied() {
             let answer = client.produce("small", 2, self.batch(first, count).build()).expect("answered");
-            self.answered(answer.error_code, answer.base_offset);
+            self.answered(&answer);
         }
         self.book.compare(client);
     }

@@ -13,8 +13,9 @@ use compat_tests::batch::Batch;
 use compat_tests::broker::{Broker, Options};
 use compat_tests::calls::{EARLIEST, LATEST, Resource, code};
 use compat_tests::skip::has_program;
-use compat_tests::wire::Client;
+use compat_tests::wire::{Client, encode_frame};
 use compat_tests::{needs, now_ms, spawn, wait_until};
+use kafka_protocol::messages::MetadataRequest;
 
 const DURABLE: [(&str, &str); 1] = [("flush.messages", "1")];
 
@@ -373,6 +374,82 @@ fn log_flush_interval_messages_syncs_before_the_answer() {
         let count = syncs() - before;
         assert!((least..=most).contains(&count), "{count} syncs for 50 produces to `{topic}`");
     }
+}
+
+/// A broker under strace, and the system calls of these names that it has made, each with the path of its file.
+fn traced(options: Options, calls: &str) -> (Broker, tempfile::NamedTempFile) {
+    let trace = tempfile::NamedTempFile::new().expect("a temporary file");
+    let path = trace.path().to_str().expect("UTF-8").to_owned();
+    let calls = format!("trace={calls}");
+    let broker = options.wrapped_in(&["strace", "-D", "-f", "-q", "-y", "-e", &calls, "-o", &path]).start();
+    (broker, trace)
+}
+
+fn lines_with(trace: &tempfile::NamedTempFile, what: &str) -> usize {
+    fs::read_to_string(trace.path()).expect("readable").lines().filter(|line| line.contains(what)).count()
+}
+
+/// Each of these is on the disk when its answer leaves.
+#[test]
+fn changes_of_metadata_are_synced_before_they_are_answered() {
+    needs!(can_trace(), "strace is not installed or may not trace");
+    let (broker, trace) = traced(Options::new(), "fsync,fdatasync");
+    let mut client = broker.client();
+    let synced = |what: &str, change: &mut dyn FnMut() -> i16| {
+        let before = lines_with(&trace, "sync(");
+        assert_eq!(change(), code::NONE, "{what}");
+        assert!(lines_with(&trace, "sync(") > before, "{what} was answered before it was synced");
+    };
+    synced("CreateTopics", &mut || client.create_topic("t", 2, &[]).expect("answered"));
+    client.must_produce("t", 0, &Batch::of_values(["a", "b"]));
+    synced("CreatePartitions", &mut || client.create_partitions("t", 3).expect("answered"));
+    synced("AlterConfigs", &mut || {
+        client.alter_config(Resource::Topic, "t", "retention.ms", Some("1000")).expect("answered")
+    });
+    synced("DeleteRecords", &mut || client.delete_records("t", 0, 1).expect("answered").0);
+    synced("DeleteTopics", &mut || client.delete_topic("t").expect("answered"));
+}
+
+#[test]
+fn an_ephemeral_broker_never_syncs_and_another_does_at_its_stop() {
+    needs!(can_trace(), "strace is not installed or may not trace");
+    for ephemeral in [true, false] {
+        let options = if ephemeral { Options::new().argument("--ephemeral") } else { Options::new() };
+        let (mut broker, trace) = traced(options, "fsync,fdatasync,syncfs,sync_file_range,msync,sync");
+        let mut client = broker.client();
+        create(&mut client, "durable", 1, &DURABLE);
+        create(&mut client, "t", 1, &[]);
+        client.must_produce("t", 0, &Batch::of_values(["x"]));
+        for n in 0..50 {
+            client.must_produce("durable", 0, &Batch::of_values([format!("{n}")]));
+        }
+        let logs = || lines_with(&trace, "/t-0/") + lines_with(&trace, "syncfs(");
+        assert_eq!(logs(), 0, "a plain topic is not synced while the broker runs");
+        assert_eq!(broker.terminate().code(), Some(0));
+        if ephemeral {
+            assert_eq!(lines_with(&trace, "sync"), 0);
+        } else {
+            assert!(logs() > 0, "the logs are synced at the stop");
+        }
+    }
+}
+
+/// TCP_NODELAY on what is accepted, and one write for the answers that are ready together.
+#[test]
+fn answers_that_are_ready_together_leave_together() {
+    needs!(can_trace(), "strace is not installed or may not trace");
+    let (broker, trace) = traced(Options::new(), "setsockopt,sendmsg,sendto,write,writev");
+    let mut client = broker.client();
+    client.assert_undisturbed();
+    assert!(lines_with(&trace, "TCP_NODELAY, [1]") > 0);
+    let frame = |id| encode_frame(id, "together", 12, &MetadataRequest::default().with_topics(Some(vec![])));
+    let frames: Vec<u8> = (1..=64).flat_map(|id| frame(id).expect("encodes").to_vec()).collect();
+    let sent = || ["sendmsg(", "sendto(", "writev("].map(|call| lines_with(&trace, call)).iter().sum::<usize>();
+    let before = sent();
+    client.send_raw(&frames).expect("sent");
+    (0..64).for_each(|_| drop(client.read_frame().expect("answered")));
+    let writes = sent() - before;
+    assert!((1..=8).contains(&writes), "{writes} writes for 64 answers");
 }
 
 /// Lets every sync of the process fail from now on.

@@ -138,10 +138,16 @@ fn produce_is_refused_and_comes_back_when_there_is_room() {
 
 #[test]
 fn deleting_makes_room() {
+    for durable in [false, true] {
+        deleting_makes_room_on(durable);
+    }
+}
+
+fn deleting_makes_room_on(durable: bool) {
     let disk = small_disk!();
     let broker = start(&disk);
     let mut client = broker.client();
-    create(&mut client, "t", false);
+    create(&mut client, "t", durable);
     create(&mut client, "other", false);
     client.must_produce("other", 0, &Batch::of_values([value("other", 0)]));
     let count = fill(&mut client, "t");

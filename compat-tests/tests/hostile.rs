@@ -15,7 +15,7 @@ use compat_tests::codec::Codec;
 use compat_tests::samples::{self, TOPIC};
 use compat_tests::wire::{Client, encode_frame, raw_frame};
 use compat_tests::{Random, SetOnDrop, wait_until};
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::{ApiKey, MetadataRequest};
 use uuid::Uuid;
 
 /// Resident memory that no attack here may push an unoptimised broker beyond: Ottla's bound for requests in flight is
@@ -403,7 +403,26 @@ fn pipelined_requests_are_answered_in_order() {
     for piece in bytes.chunks(37) {
         client.send_raw(piece).expect("sent");
     }
-    for id in 1..=200 {
+    assert_answered_in_order(&mut client, 1..=200);
+
+    // What is ready at once waits for what waits for the disk.
+    let durable = Broker::start();
+    let mut client = durable.client();
+    client.create_topic("durable", 1, &[("flush.messages", "1")]).expect("answered");
+    let mut bytes = Vec::new();
+    for id in (1001..=1100).step_by(2) {
+        let batch = Batch::of_values([format!("{id}")]).build();
+        bytes.extend(encode_frame(id, "pipeline", 9, &produce_request("durable", 0, batch)).expect("encodes"));
+        let metadata = MetadataRequest::default().with_topics(Some(vec![]));
+        bytes.extend(encode_frame(id + 1, "pipeline", 12, &metadata).expect("encodes"));
+    }
+    client.send_raw(&bytes).expect("sent");
+    assert_answered_in_order(&mut client, 1001..=1100);
+}
+
+#[track_caller]
+fn assert_answered_in_order(client: &mut Client, ids: std::ops::RangeInclusive<i32>) {
+    for id in ids {
         let answer = client.read_frame().expect("answered");
         assert_eq!(i32::from_be_bytes(answer[..4].try_into().expect("four bytes")), id);
     }

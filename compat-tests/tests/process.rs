@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use compat_tests::batch::{Batch, read_batches};
 use compat_tests::broker::{Broker, Listener, Options};
 use compat_tests::calls::{EARLIEST, Resource, code, fetch_request, topic_name};
+use compat_tests::groups::{Member, is_not_yet};
 use compat_tests::wait_until;
 use compat_tests::wire::{Client, raw_frame};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -104,9 +105,13 @@ fn bad_configuration() {
 
 #[test]
 fn unknown_key_is_a_warning() {
-    let broker = Options::new().set("no.such.key", "7").start();
-    assert!(broker.log().iter().any(|line| line.contains("no.such.key")), "{:?}", broker.log());
+    let broker = Options::new().set("no.such.key", "7").set("num.io.threads", 3).start();
+    let log = broker.log();
+    let warned = |line: &&String| line.contains("WARN") && line.contains("no.such.key");
+    assert_eq!(log.iter().filter(warned).count(), 1, "{log:?}");
     broker.client().assert_undisturbed();
+    // What has no effect is said too, once.
+    assert_eq!(log.iter().filter(|line| line.contains("num.io.threads")).count(), 1, "{log:?}");
 }
 
 #[test]
@@ -122,10 +127,15 @@ fn second_process_on_the_same_directory() {
 #[test]
 fn sigterm_answers_what_is_parked_and_stops_cleanly() {
     // S8
-    let mut broker = Broker::start();
+    let mut broker = Options::new().set("group.initial.rebalance.delay.ms", 600_000).start();
     let mut client = broker.client();
     client.create_topic("t", 1, &[]).expect("answered");
     client.must_produce("t", 0, &Batch::of_values(["x"]));
+    let mut member = Member::new("g", &["t"]).timeouts(Duration::from_secs(60), Duration::from_secs(600));
+    let mut joining = broker.client();
+    assert_eq!(joining.find_coordinator("g").expect("answered"), 0);
+    member.ask_for_id(&mut joining).expect("answered");
+    let join = member.send_join(&mut joining).expect("sent");
     assert!(!broker.data_dir().join(".kafka_cleanshutdown").exists(), "no clean mark while it runs");
     let id = client.send(12, &fetch_request("t", 0, 1, 60_000)).expect("sent");
     // The fetch is parked once another connection is served after it.
@@ -134,6 +144,8 @@ fn sigterm_answers_what_is_parked_and_stops_cleanly() {
     broker.request_stop();
     let answer = client.receive::<FetchRequest>(12, id).expect("the parked fetch is answered");
     assert_eq!(answer.error_code, 0);
+    let joined = member.receive_join(&mut joining, join).expect("the parked join is answered");
+    assert!(is_not_yet(joined.error_code), "the member looks for its coordinator anew: {}", joined.error_code);
     assert_eq!(broker.wait().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(5), "stopped after {:?}", start.elapsed());
     assert!(broker.data_dir().join(".kafka_cleanshutdown").exists(), "the clean mark is written");
@@ -276,8 +288,12 @@ fn several_listeners_and_what_they_advertise() {
         (brokers[0].host.to_string(), brokers[0].port)
     };
     assert_eq!(advertised(&listeners[0], "127.0.0.1"), ("broker.example".to_owned(), 9999));
-    // What is not advertised is answered with the address the client reached us by.
-    assert_eq!(advertised(&listeners[1], "127.0.0.1"), ("127.0.0.1".to_owned(), i32::from(listeners[1].port)));
+    // What is not advertised is answered with the address the client reached us by, whatever it is bound to.
+    let broker = Options::new().set("listeners", "PLAINTEXT://0.0.0.0:0").start();
+    let listener = &broker.listeners()[0];
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        assert_eq!(advertised(listener, address), (address.to_owned(), i32::from(listener.port)));
+    }
 }
 
 #[test]
@@ -438,4 +454,44 @@ fn the_log_can_be_json() {
     assert!(lines.iter().all(|line| line["level"].is_string() && message(line).is_some()), "{lines:#?}");
     let created = lines.iter().find(|line| message(line).as_deref() == Some("creating topic"));
     assert_eq!(created.expect("a topic was created")["fields"]["topic"], "t");
+}
+
+/// The small files beside the logs, as Kafka has them: text, line by line.
+#[test]
+fn small_files_are_as_kafka_writes_them() {
+    let mut broker = Options::new().set("node.id", 7).start();
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]).expect("answered");
+    let id = client.topic("t").expect("answered").topic_id;
+    client.must_produce("t", 0, &Batch::of_values(["a", "b", "c"]));
+    assert_eq!(client.delete_records("t", 0, 2).expect("answered"), (0, 2));
+    assert_eq!(broker.terminate().code(), Some(0));
+    let read = |path: &str| fs::read_to_string(broker.data_dir().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    // Base64 of the id, as Kafka's `Uuid.toString`.
+    let metadata = read("t-0/partition.metadata");
+    let lines: Vec<_> = metadata.lines().collect();
+    assert_eq!(lines[0], "version: 0");
+    let told = lines[1].strip_prefix("topic_id: ").expect("a topic id");
+    assert_eq!(told, base64_url(id.as_bytes()));
+    assert_eq!(read("t-0/leader-epoch-checkpoint"), "0\n1\n0 2\n");
+    assert_eq!(read("log-start-offset-checkpoint"), "0\n1\nt 0 2\n");
+    for checkpoint in ["recovery-point-offset-checkpoint", "replication-offset-checkpoint"] {
+        assert_eq!(read(checkpoint), "0\n1\nt 0 3\n", "{checkpoint}");
+    }
+    let properties = read("meta.properties");
+    for line in ["version=1", "node.id=7"] {
+        assert!(properties.lines().any(|l| l == line), "{line}: {properties}");
+    }
+    for key in ["cluster.id=", "directory.id="] {
+        let value = properties.lines().find_map(|line| line.strip_prefix(key)).expect("there");
+        assert_eq!(value.len(), 22, "{key}{value}");
+    }
+}
+
+/// Without padding.
+fn base64_url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = |n: usize| bytes.get(n / 8).map_or(0, |byte| byte >> (7 - n % 8) & 1);
+    let digit = |d: usize| (0..6).fold(0, |value, bit| value << 1 | bits(d * 6 + bit));
+    (0..(bytes.len() * 8).div_ceil(6)).map(|d| DIGITS[digit(d) as usize] as char).collect()
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use kafka_protocol::protocol::StrBytes;
 
 use super::errors::{self, Error, Refusal, refusal};
+use super::later::side_by_side;
 use crate::broker::BrokerState;
 use crate::config::alter::{self, AlterError, AlterOp, AlterTarget, Alteration, ErrorName};
 use crate::topic::{MetadataRecord, TopicManager, Touch, collision_key, validate_name};
@@ -58,8 +59,8 @@ impl Resource {
                 Some(topic) => Ok(topic.settings().overrides.clone()),
                 None => Err(unknown_topic(&self.name)),
             },
-            CLIENT_METRICS => Ok(manager.other_configs().client_metrics.get(&self.name).cloned().unwrap_or_default()),
-            GROUP => Ok(manager.other_configs().groups.get(&self.name).cloned().unwrap_or_default()),
+            CLIENT_METRICS => Ok(manager.client_metrics_config(&self.name).unwrap_or_default()),
+            GROUP => Ok(manager.group_config(&self.name).unwrap_or_default()),
             _ if self.name.is_empty() => Ok(manager.config().cluster_default().clone()),
             _ => Ok(manager.config().broker().clone()),
         }
@@ -109,22 +110,22 @@ pub struct Altered {
     pub error_message: Option<StrBytes>,
 }
 
-/// Changes each resource by itself, in order. One that is named twice is refused both times.
+/// Changes each resource by itself. One that is named twice is refused both times.
 pub async fn alter_each(broker: &BrokerState, asked: Vec<(Resource, Change)>, validate_only: bool) -> Vec<Altered> {
     let mut times: HashMap<Resource, usize> = HashMap::new();
     for (resource, _) in &asked {
         *times.entry(resource.clone()).or_default() += 1;
     }
-    let mut answers = Vec::with_capacity(asked.len());
-    for (resource, change) in asked {
+    let times = &times;
+    let altered = asked.into_iter().map(|(resource, change)| async move {
         let result = match times[&resource] {
             1 => alter_one(broker, resource.clone(), change, validate_only).await,
             _ => Err(refusal(Error::InvalidRequest, "Each resource must appear at most once.")),
         };
         let (error_code, message) = result.err().map_or((0, None), |(error, message)| (error.code(), message));
-        answers.push(Altered { resource, error_code, error_message: message.map(StrBytes::from_string) });
-    }
-    answers
+        Altered { resource, error_code, error_message: message.map(StrBytes::from_string) }
+    });
+    side_by_side(altered).await
 }
 
 /// What is wrong with the request itself is said also where there is no such resource.

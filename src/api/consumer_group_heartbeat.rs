@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment as Out, TopicPartitions};
-use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
+use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use super::errors::{self, Error};
-use super::{Api, BadRequest, Reply, Request};
+use super::{Api, BadRequest, Reply, Request, kept};
 use crate::base::TopicId;
 use crate::coordinator::GroupError;
 use crate::coordinator::assignor::Assignment;
@@ -24,8 +24,8 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: ConsumerGroupHeartbeatRequest = request.decode(body)?;
     let responder = request.responder;
     let groups = request.broker().groups.clone();
-    let group = asked.group_id.to_string();
-    let mut heartbeat = heartbeat_of(request, asked);
+    let group = kept(&asked.group_id)?;
+    let mut heartbeat = heartbeat_of(request, asked)?;
     if let Err(error) = consumer::validate(&group, &heartbeat, request.version, &groups.consumer_limits(&group)) {
         return Ok(Reply::Now(responder.frame(&refused(error.name, error.message))));
     }
@@ -46,17 +46,18 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     })))
 }
 
-fn heartbeat_of(request: &Request, asked: ConsumerGroupHeartbeatRequest) -> HeartbeatRequest {
-    let text = |s: StrBytes| s.to_string();
-    HeartbeatRequest {
-        member_id: asked.member_id.to_string(),
+fn heartbeat_of(request: &Request, asked: ConsumerGroupHeartbeatRequest) -> Result<HeartbeatRequest, BadRequest> {
+    let text = |s: Option<StrBytes>| s.as_deref().map(kept).transpose();
+    let names = |list: Vec<TopicName>| list.iter().map(|name| kept(name)).collect::<Result<_, _>>();
+    Ok(HeartbeatRequest {
+        member_id: kept(&asked.member_id)?,
         member_epoch: asked.member_epoch,
-        instance_id: asked.instance_id.map(text),
-        rack_id: asked.rack_id.map(text),
+        instance_id: text(asked.instance_id)?,
+        rack_id: text(asked.rack_id)?,
         rebalance_timeout_ms: asked.rebalance_timeout_ms,
-        subscribed_topics: asked.subscribed_topic_names.map(|t| t.into_iter().map(|n| n.to_string()).collect()),
-        subscribed_regex: asked.subscribed_topic_regex.filter(|_| request.version >= 1).map(text),
-        server_assignor: asked.server_assignor.map(text),
+        subscribed_topics: asked.subscribed_topic_names.map(names).transpose()?,
+        subscribed_regex: text(asked.subscribed_topic_regex.filter(|_| request.version >= 1))?,
+        server_assignor: text(asked.server_assignor)?,
         owned: asked.topic_partitions.map(|list| {
             let mut owned: Assignment = BTreeMap::new();
             for topic in list.into_iter().filter(|t| !t.partitions.is_empty()) {
@@ -66,7 +67,7 @@ fn heartbeat_of(request: &Request, asked: ConsumerGroupHeartbeatRequest) -> Hear
         }),
         client_id: request.client_id.as_deref().unwrap_or_default().to_owned(),
         client_host: request.context.client_host(),
-    }
+    })
 }
 
 fn refused(error: GroupError, message: String) -> ConsumerGroupHeartbeatResponse {

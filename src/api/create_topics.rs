@@ -4,7 +4,7 @@
 //! answer leaves, it is durable and visible everywhere. One node holds one replica.
 //! Version notes: v4 -1 for the defaults, v5 the configuration in the answer, v7 topic ids.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -45,7 +45,7 @@ pub struct TopicSpec {
     pub configs: Vec<(String, Option<String>)>,
     pub validate_only: bool,
     /// Topics of the same request: names are compared with those of topics that were there before it.
-    pub beside: Arc<[String]>,
+    pub beside: Arc<HashSet<String>>,
 }
 
 /// A topic as it was created.
@@ -86,10 +86,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     for topic in &asked.topics {
         *times.entry(topic.name.clone()).or_default() += 1;
     }
-    let beside: Arc<[String]> = match &asked.topics[..] {
-        [] | [_] => Arc::default(),
-        topics => topics.iter().map(|t| t.name.to_string()).collect(),
-    };
+    let beside: Arc<HashSet<String>> = Arc::new(asked.topics.iter().map(|t| t.name.to_string()).collect());
     let count = |t: &CreatableTopic| partitions_of(request.broker(), t.num_partitions, t.assignments.len());
     let total: i64 = asked.topics.iter().map(count).sum();
     let mut results = Vec::new();
@@ -143,7 +140,7 @@ fn records_of(broker: &BrokerState, spec: &TopicSpec) -> i64 {
     1 + spec.configs.len() as i64 + partitions_of(broker, spec.partitions, spec.assignments.len())
 }
 
-fn spec(topic: CreatableTopic, validate_only: bool, beside: Arc<[String]>) -> TopicSpec {
+fn spec(topic: CreatableTopic, validate_only: bool, beside: Arc<HashSet<String>>) -> TopicSpec {
     TopicSpec {
         name: topic.name.to_string(),
         partitions: topic.num_partitions,

@@ -94,10 +94,7 @@ fn entries(broker: &BrokerState, resource: &DescribeConfigsResource) -> Result<V
         CLIENT_METRICS if name.is_empty() => {
             Err(refusal(Error::InvalidRequest, "Client metrics subscription name must not be empty"))
         }
-        CLIENT_METRICS => {
-            let others = manager.other_configs();
-            Ok(describe::client_metrics(others.client_metrics.get(name).unwrap_or(&Default::default())))
-        }
+        CLIENT_METRICS => Ok(describe::client_metrics(&manager.client_metrics_config(name).unwrap_or_default())),
         GROUP if name.is_empty() => Err(refusal(Error::InvalidRequest, "Group name must not be empty")),
         GROUP => Ok(describe::group(&config, &manager.group_config(name).unwrap_or_default())),
         BROKER_LOGGER => {

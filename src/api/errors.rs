@@ -75,6 +75,7 @@ pub fn of_group(error: GroupError) -> Error {
         GroupError::GroupSubscribedToTopic => ResponseError::GroupSubscribedToTopic,
         GroupError::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
         GroupError::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
+        GroupError::UnknownTopicId => ResponseError::UnknownTopicId,
         GroupError::FencedMemberEpoch => ResponseError::FencedMemberEpoch,
         GroupError::StaleMemberEpoch => ResponseError::StaleMemberEpoch,
         GroupError::InvalidRegularExpression => ResponseError::Unknown(INVALID_REGULAR_EXPRESSION),

@@ -11,7 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::sync::oneshot;
 
 use super::errors;
-use super::{Api, BadRequest, Reply, Request};
+use super::{Api, BadRequest, Reply, Request, kept};
 use crate::coordinator::GroupError;
 use crate::coordinator::classic::{JoinRequest, JoinResponse};
 
@@ -22,20 +22,20 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let version = request.version;
     let responder = request.responder;
     let join = JoinRequest {
-        group: asked.group_id.to_string(),
-        member_id: asked.member_id.to_string(),
-        instance_id: asked.group_instance_id.map(|i| i.to_string()),
+        group: kept(&asked.group_id)?,
+        member_id: kept(&asked.member_id)?,
+        instance_id: asked.group_instance_id.as_deref().map(kept).transpose()?,
         client_id: request.client_id.as_deref().unwrap_or_default().to_owned(),
         client_host: request.context.client_host(),
         session_timeout_ms: asked.session_timeout_ms,
         rebalance_timeout_ms: if version >= 1 { asked.rebalance_timeout_ms } else { asked.session_timeout_ms },
-        protocol_type: asked.protocol_type.to_string(),
+        protocol_type: kept(&asked.protocol_type)?,
         // Copied: members outlive the request, whose buffer a slice would keep.
         protocols: asked
             .protocols
             .into_iter()
-            .map(|p| (p.name.to_string(), Bytes::copy_from_slice(&p.metadata)))
-            .collect(),
+            .map(|p| Ok((kept(&p.name)?, Bytes::copy_from_slice(&p.metadata))))
+            .collect::<Result<_, BadRequest>>()?,
         requires_member_id: version >= 4,
         can_skip_assignment: version >= 9,
     };

@@ -255,6 +255,14 @@ fn unsigned_varint(frame: &mut Bytes) -> Result<u32, BadRequest> {
     Err(BadRequest("a number of the header is too long".into()))
 }
 
+/// A text that is kept. Kafka's have at most as many bytes as its records can say of them; who sends more is cut off.
+fn kept(text: &str) -> Result<String, BadRequest> {
+    match i16::try_from(text.len()) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(BadRequest(format!("a text of {} bytes", text.len()))),
+    }
+}
+
 /// Copies a string out of the request, for what outlives it: a slice would keep the whole frame in memory.
 fn owned(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())

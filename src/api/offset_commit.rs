@@ -9,7 +9,7 @@ use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponseParti
 use kafka_protocol::messages::{OffsetCommitRequest as Asked, OffsetCommitResponse};
 
 use super::errors::{self, Error};
-use super::{Api, BadRequest, Reply, Request, by_id};
+use super::{Api, BadRequest, Reply, Request, by_id, kept};
 use crate::base::TopicId;
 use crate::coordinator::{Commit, OffsetCommitRequest};
 
@@ -45,12 +45,12 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 partition: partition.partition_index,
                 offset: partition.committed_offset,
                 leader_epoch: partition.committed_leader_epoch,
-                metadata: partition.committed_metadata.as_deref().unwrap_or_default().to_owned(),
+                metadata: kept(partition.committed_metadata.as_deref().unwrap_or_default())?,
             });
         }
     }
     let commit = OffsetCommitRequest {
-        group: asked.group_id.to_string(),
+        group: kept(&asked.group_id)?,
         member_id: asked.member_id.to_string(),
         instance_id: asked.group_instance_id.as_ref().map(|i| i.to_string()),
         generation: asked.generation_id_or_member_epoch,

@@ -63,7 +63,8 @@ impl DataDir {
     pub fn mark_running(&self) -> Result<(), StartError> {
         let failed = |e: std::io::Error| StartError::Failed(format!("marking {}: {e}", self.path.display()));
         if !self.ephemeral {
-            match std::fs::write(self.path.join(RUNNING), boot_id()) {
+            // In one piece: half of it would be a crash of the machine to the next start.
+            match files::replace(&self.path.join(RUNNING), boot_id().as_bytes(), false) {
                 Ok(()) => {}
                 // On a full disk the next start recovers as after a crash of the machine, which is safe.
                 Err(e) if e.raw_os_error() == Some(libc::ENOSPC) => {

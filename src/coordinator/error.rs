@@ -20,6 +20,7 @@ pub enum GroupError {
     GroupSubscribedToTopic,
     OffsetMetadataTooLarge,
     UnknownTopicOrPartition,
+    UnknownTopicId,
     FencedMemberEpoch,
     StaleMemberEpoch,
     InvalidRegularExpression,

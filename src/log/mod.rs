@@ -209,10 +209,10 @@ impl Log {
     }
 
     /// Moves the log start up to `offset` and drops the segments that lie below it. The caller has made the new start
-    /// durable. Answers the bytes freed.
-    pub fn advance_log_start(&mut self, offset: i64) -> u64 {
+    /// durable.
+    pub fn advance_log_start(&mut self, offset: i64) {
         if offset <= self.log_start {
-            return 0;
+            return;
         }
         self.log_start = offset.min(self.end);
         if self.log_start == self.end && self.active.segment.size() > 0 {
@@ -221,23 +221,18 @@ impl Log {
                 tracing::warn!(dir = %self.dir.display(), %error, "could not roll the log after its records were deleted");
             }
         }
-        self.drop_segments_below_start()
+        self.drop_what_is_below_start();
     }
 
-    fn drop_segments_below_start(&mut self) -> u64 {
+    fn drop_what_is_below_start(&mut self) {
+        self.epochs.truncate_below(self.log_start);
         let dead = self.segments.windows(2).take_while(|pair| pair[1].base_offset() <= self.log_start).count();
         if dead == 0 {
-            return 0;
+            return;
         }
         let mut list = self.segments.to_vec();
-        let mut freed = 0;
-        for segment in list.drain(..dead) {
-            freed += segment.size();
-            segment.delete_files(&self.env.files);
-        }
+        list.drain(..dead).for_each(|segment| segment.delete_files(&self.env.files));
         self.segments = Arc::new(list);
-        self.epochs.truncate_below(self.log_start);
-        freed
     }
 
     /// Syncs everything up to the end; afterwards the recovery point is there.

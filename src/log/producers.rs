@@ -24,6 +24,15 @@ struct BatchMetadata {
 }
 
 impl BatchMetadata {
+    fn of(header: &BatchHeader) -> BatchMetadata {
+        BatchMetadata {
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        }
+    }
+
     fn first_sequence(&self) -> i32 {
         sequence_plus(self.last_sequence, -self.offset_delta)
     }
@@ -37,6 +46,14 @@ struct Producer {
     /// First offset of the transaction that is open here. Set by a transactional batch, cleared by its marker.
     open_transaction: Option<i64>,
     batches: VecDeque<BatchMetadata>,
+}
+
+impl Producer {
+    fn forget_old(&mut self) {
+        if self.batches.len() > BATCHES_MAX {
+            self.batches.pop_front();
+        }
+    }
 }
 
 /// One row of DescribeProducers.
@@ -132,18 +149,27 @@ impl Producers {
             producer.open_transaction = None;
             return;
         }
-        if producer.batches.len() == BATCHES_MAX {
-            producer.batches.pop_front();
-        }
-        producer.batches.push_back(BatchMetadata {
-            last_sequence: header.last_sequence(),
-            last_offset: header.last_offset(),
-            offset_delta: header.last_offset_delta,
-            timestamp: header.max_timestamp,
-        });
+        producer.batches.push_back(BatchMetadata::of(header));
+        producer.forget_old();
         if header.is_transactional() && producer.open_transaction.is_none() {
             producer.open_transaction = Some(header.base_offset);
         }
+    }
+
+    /// Enters a batch from before the snapshot that this was loaded from, which has each producer's last batch only: the
+    /// others may still be sent again. In the order of the log.
+    pub fn remembered(&mut self, header: &BatchHeader) {
+        let Some(producer) = self.map.get_mut(&header.producer_id) else { return };
+        let Some(last) = producer.batches.back() else { return };
+        if header.is_control() || header.producer_epoch != producer.epoch || header.last_offset() >= last.last_offset {
+            return;
+        }
+        producer.batches.insert(producer.batches.len() - 1, BatchMetadata::of(header));
+        producer.forget_old();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
     }
 
     pub fn first_open_transaction(&self) -> Option<i64> {
@@ -152,7 +178,7 @@ impl Producers {
 
     /// Forgets producers that wrote nothing for `expiration_ms` and have no transaction open.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
-        self.map.retain(|_, p| p.open_transaction.is_some() || now_ms - p.last_timestamp < expiration_ms);
+        self.map.retain(|_, p| p.open_transaction.is_some() || now_ms.saturating_sub(p.last_timestamp) < expiration_ms);
         if self.map.is_empty() {
             self.map = HashMap::new();
         }

@@ -94,7 +94,7 @@ impl Log {
             log.log_start = log_start;
         }
         log.expire_producers();
-        log.drop_segments_below_start();
+        log.drop_what_is_below_start();
         Ok((log, report))
     }
 }
@@ -248,9 +248,17 @@ fn first_batch(segment: &Segment, env: &LogEnv) -> Result<Option<BatchHeader>, L
     Ok(first)
 }
 
+/// Bytes before a producer snapshot that are looked through for batches that may be sent again: what a few clients may
+/// have in flight.
+const IN_FLIGHT_BYTES: u64 = 4 << 20;
+const IN_FLIGHT_SEGMENTS: usize = 4;
+
 /// The producer state at `end`: the newest snapshot, and the headers of all batches after it.
 fn load_producers(dir: &Path, segments: &[Arc<Segment>], env: &LogEnv, end: i64) -> Result<Producers, LogError> {
     let (mut producers, from) = Producers::load(dir, segments[0].base_offset(), end);
+    if !producers.is_empty() {
+        remember_in_flight(&mut producers, segments, env, from)?;
+    }
     if from >= end {
         return Ok(producers);
     }
@@ -267,4 +275,51 @@ fn load_producers(dir: &Path, segments: &[Arc<Segment>], env: &LogEnv, end: i64)
         }
     }
     Ok(producers)
+}
+
+/// A snapshot has the last batch of each producer; those before it that may be in flight are in the log.
+fn remember_in_flight(
+    producers: &mut Producers,
+    segments: &[Arc<Segment>],
+    env: &LogEnv,
+    from: i64,
+) -> Result<(), LogError> {
+    let before = segments.partition_point(|s| s.base_offset() < from);
+    let mut bytes = IN_FLIGHT_BYTES;
+    let mut parts = Vec::new();
+    for segment in segments[..before].iter().rev().take(IN_FLIGHT_SEGMENTS) {
+        let end = segment.floor_position(&env.files, from)?;
+        parts.push((segment, position_near(segment, env, from, end.saturating_sub(bytes))?));
+        bytes = bytes.saturating_sub(end);
+        if bytes == 0 {
+            break;
+        }
+    }
+    for (segment, start) in parts.into_iter().rev() {
+        segment.walk(&env.files, start, |_, header| {
+            if header.base_offset >= from {
+                return ControlFlow::Break(());
+            }
+            producers.remembered(header);
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The first position at or behind `near` that the index knows, below `end`.
+fn position_near(segment: &Segment, env: &LogEnv, end: i64, near: u64) -> Result<u64, LogError> {
+    if near == 0 {
+        return Ok(0);
+    }
+    let (mut far, mut offset) = (segment.base_offset() - 1, end);
+    while offset - far > 1 {
+        let middle = far + (offset - far) / 2;
+        if segment.floor_position(&env.files, middle)? >= near {
+            offset = middle;
+        } else {
+            far = middle;
+        }
+    }
+    segment.floor_position(&env.files, offset)
 }

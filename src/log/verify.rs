@@ -41,25 +41,30 @@ pub fn verify_dir(dir: &Path) -> Result<Verified, LogError> {
         }
     }
     logs.sort();
-    for (base_offset, path) in logs {
-        verify_segment(base_offset, &path, &mut result)?;
+    for (i, (base_offset, path)) in logs.iter().enumerate() {
+        let end = logs.get(i + 1).map_or(i64::MAX, |(base_of_next, _)| *base_of_next);
+        verify_segment(*base_offset, end, path, &mut result)?;
     }
     Ok(result)
 }
 
-fn verify_segment(base_offset: i64, path: &Path, result: &mut Verified) -> Result<(), LogError> {
+/// Offsets of a segment go from `base_offset` up to below `end`. That they are in order shows a wrong base offset, which
+/// the CRC does not cover; a wrong leader epoch, which it does not cover either, shows in nothing.
+fn verify_segment(base_offset: i64, end: i64, path: &Path, result: &mut Verified) -> Result<(), LogError> {
     let what = || format!("reading {}", path.display());
     let file = std::fs::File::open(path).map_err(LogError::io(what()))?;
     let size = file.metadata().map_err(LogError::io(what()))?.len();
     let mut next = base_offset;
+    // The batch before: its place, its offset, and where the one before that ended.
+    let mut last: Option<(u64, i64, i64)> = None;
+    let damaged = |position, offset, what| Damage { segment: path.to_owned(), position, offset, what };
+    let too_high = "the offset is above the one after it";
     let mut bytes = Vec::new();
     let mut damage = Vec::new();
     let mut batches = 0;
     let reached = scan(&file, 0, size, |position, header| {
         batches += 1;
-        let mut found = |what| {
-            damage.push(Damage { segment: path.to_owned(), position, offset: header.base_offset, what });
-        };
+        let mut found = |what| damage.push(damaged(position, header.base_offset, what));
         bytes.resize(header.size(), 0);
         match files::read_at(&file, &mut bytes, position) {
             Ok(n) if n == bytes.len() => {
@@ -69,20 +74,27 @@ fn verify_segment(base_offset: i64, path: &Path, result: &mut Verified) -> Resul
             }
             _ => found("the batch cannot be read"),
         }
-        if header.base_offset < next {
-            found("the offset is below the one before it");
+        match last {
+            // In order but for the one before, which leaves a gap: that one is wrong.
+            Some((position, offset, before)) if offset > before && (before..next).contains(&header.base_offset) => {
+                damage.push(damaged(position, offset, too_high));
+                next = before;
+            }
+            _ if header.base_offset < next => found("the offset is below the one before it"),
+            _ => {}
         }
+        last = Some((position, header.base_offset, next));
         next = header.next_offset().max(next);
         ControlFlow::Continue(())
     })
     .map_err(LogError::io(what()))?;
+    if let Some((position, offset, _)) = last
+        && next > end
+    {
+        damage.push(damaged(position, offset, too_high));
+    }
     if reached < size {
-        damage.push(Damage {
-            segment: path.to_owned(),
-            position: reached,
-            offset: next,
-            what: "no whole batch begins here",
-        });
+        damage.push(damaged(reached, next, "no whole batch begins here"));
     }
     result.segments += 1;
     result.batches += batches;

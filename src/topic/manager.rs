@@ -1,6 +1,6 @@
 //! `TopicManager`: all topics of a broker, by name and by id, and the state that metadata records change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -144,13 +144,13 @@ impl TopicManager {
     }
 
     /// An existing topic whose name collides with `name` without being equal to it or one of `ignored`.
-    pub fn colliding(&self, name: &str, ignored: &[String]) -> Option<Arc<str>> {
+    pub fn colliding(&self, name: &str, ignored: &HashSet<String>) -> Option<Arc<str>> {
         if !can_collide(name) {
             return None;
         }
         let index = self.read_index();
         let mut names = index.collisions.get(&collision_key(name))?.iter();
-        names.find(|n| &***n != name && !ignored.iter().any(|i| **i == ***n)).cloned()
+        names.find(|n| &***n != name && !ignored.contains(&***n)).cloned()
     }
 
     /// Has `forget` called for every topic that is deleted from now on, before the next change. Can be set once.
@@ -168,6 +168,10 @@ impl TopicManager {
 
     pub fn group_config(&self, group: &str) -> Option<ConfigMap> {
         lock(&self.others).groups.get(group).cloned()
+    }
+
+    pub fn client_metrics_config(&self, subscription: &str) -> Option<ConfigMap> {
+        lock(&self.others).client_metrics.get(subscription).cloned()
     }
 
     /// Plans a change against the committed state, makes its records durable, applies them; then `T` is the answer.

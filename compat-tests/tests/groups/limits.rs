@@ -37,7 +37,8 @@ fn first_join_takes(client: &mut Client) -> Duration {
 
 #[test]
 fn no_initial_rebalance_delay_answers_the_first_join_at_once() {
-    let (_broker, mut client) = start(Options::new().set("group.initial.rebalance.delay.ms", 0));
+    // The default here.
+    let (_broker, mut client) = start(Options::new());
     let took = first_join_takes(&mut client);
     assert!(took < SLACK, "{took:?}");
 }
@@ -168,4 +169,15 @@ fn the_migration_policy_decides_about_upgrades() {
         old.join_alone(&mut old_client, TOPIC, 4);
         assert_eq!(heartbeat(&mut client, "new", 0, |request| request).error_code, error, "{policy}");
     }
+}
+
+#[test]
+fn the_offsets_topic_has_as_many_partitions_as_asked_for_and_one_replica() {
+    let options = Options::new().set("offsets.topic.num.partitions", 7).set("offsets.topic.replication.factor", 3);
+    let (_broker, mut client) = start(options);
+    let topic = client.topic("__consumer_offsets").expect("answered");
+    assert_eq!((topic.error_code, topic.is_internal, topic.partitions.len()), (0, true, 7));
+    assert!(topic.partitions.iter().all(|partition| partition.replica_nodes.len() == 1));
+    assert_eq!(client.commit(GROUP, TOPIC, 0, 5).expect("answered"), 0);
+    assert_eq!(client.committed_offset(GROUP, TOPIC, 0), 5);
 }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use compat_tests::broker::Broker;
+use compat_tests::broker::{Broker, Options};
+use compat_tests::calls::text;
 use compat_tests::consumer_groups::ConsumerMember;
-use compat_tests::unique;
 use compat_tests::wire::Client;
+use compat_tests::{unique, wait_until};
+use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, GroupId};
 
 use crate::many::a_thousand_groups_of;
 
@@ -97,4 +99,61 @@ impl Crowd {
         }
         changed
     }
+}
+
+/// Once a change of topics is answered, the first heartbeat on another connection knows of it: nothing waits in between.
+#[test]
+fn topics_reach_a_subscribed_group_with_the_answer() {
+    let broker = Broker::start();
+    let (mut admin, mut client) = (broker.client(), broker.client());
+    assert_eq!(client.find_coordinator("g").expect("answered"), 0);
+    for _ in 0..20 {
+        let mut member = ConsumerMember::new("g", "t", "m");
+        assert!(member.heartbeat(&mut client).expect("answered"));
+        assert!(member.owned.is_empty());
+        assert_eq!(admin.create_topic("t", 2, &[]).expect("answered"), 0);
+        assert!(member.heartbeat(&mut client).expect("answered"), "created");
+        assert_eq!(member.owned, BTreeSet::from([0, 1]));
+        assert_eq!(admin.create_partitions("t", 3).expect("answered"), 0);
+        assert!(member.heartbeat(&mut client).expect("answered"), "grown");
+        assert_eq!(member.owned, BTreeSet::from([0, 1, 2]));
+        assert_eq!(admin.delete_topic("t").expect("answered"), 0);
+        assert!(member.heartbeat(&mut client).expect("answered"), "deleted");
+        assert!(member.owned.is_empty());
+        assert_eq!(member.leave(&mut client).expect("answered"), 0);
+    }
+}
+
+/// After a restart all sessions end together: nothing of the members is left that would keep offsets or the group.
+#[test]
+fn members_with_one_expression_that_expire_together_leave_nothing() {
+    let options = || {
+        Options::new()
+            .set("group.consumer.min.session.timeout.ms", 500)
+            .set("group.consumer.session.timeout.ms", 1000)
+            .set("group.consumer.min.heartbeat.interval.ms", 100)
+            .set("group.consumer.heartbeat.interval.ms", 100)
+    };
+    let mut broker = options().start();
+    let mut client = broker.client();
+    assert_eq!(client.create_topic("t", 2, &[]).expect("answered"), 0);
+    assert_eq!(client.find_coordinator("g").expect("answered"), 0);
+    for id in ["a", "b", "c"] {
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(text("g")))
+            .with_member_id(text(id))
+            .with_rebalance_timeout_ms(60_000)
+            .with_subscribed_topic_regex(Some(text("t.*")))
+            .with_topic_partitions(Some(vec![]));
+        assert_eq!(client.call(1, &request).expect("answered").error_code, 0);
+    }
+    broker.kill();
+    broker.restart_with(options());
+    let mut client = broker.client();
+    wait_until("all sessions have ended", Duration::from_secs(10), || {
+        client.view_group("g").expect("answered").state == "Empty"
+    });
+    assert_eq!(client.commit("g", "t", 0, 5).expect("answered"), 0);
+    assert_eq!(client.delete_offset("g", "t", 0).expect("answered"), 0, "nobody subscribes to it");
+    assert_eq!(client.delete_group("g").expect("answered"), 0);
 }

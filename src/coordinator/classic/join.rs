@@ -56,6 +56,18 @@ impl JoinResponse {
     }
 }
 
+/// Bytes of `-` and a UUID.
+const ID_SUFFIX_BYTES: usize = 37;
+
+/// As long as a record can say of it, however long the prefix is.
+fn new_member_id(prefix: &str) -> String {
+    let mut end = prefix.len().min(i16::MAX as usize - ID_SUFFIX_BYTES);
+    while !prefix.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}-{}", &prefix[..end], uuid::Uuid::new_v4())
+}
+
 impl ClassicGroup {
     /// Joins, or parks the request until the group has gathered. Refusals are answered at once.
     pub fn join(
@@ -89,8 +101,7 @@ impl ClassicGroup {
         limits: &Limits,
         effects: &mut Effects,
     ) {
-        let prefix = request.instance_id.as_deref().unwrap_or(&request.client_id);
-        let new_id = format!("{prefix}-{}", uuid::Uuid::new_v4());
+        let new_id = new_member_id(request.instance_id.as_deref().unwrap_or(&request.client_id));
         match &request.instance_id {
             Some(instance) if self.static_members.contains_key(instance) => {
                 self.replace_static_member(&instance.clone(), &new_id, request, parked, now_ms, limits, effects);

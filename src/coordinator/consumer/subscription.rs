@@ -228,6 +228,10 @@ pub(super) fn update_regex(
             None => {}
         }
     }
+    if old.regex().is_none() && new.regex().is_none() && group.resolved.is_empty() {
+        // Nobody has an expression: whoever brings one has it resolved at once.
+        return Ok((change, false));
+    }
     let used: BTreeSet<&str> = group.members_with(new).filter_map(Member::regex).collect();
     wanted |= used.len() != group.resolved.len();
     wanted |= group.seen.regexes != Some(at.topics.version());

@@ -20,7 +20,7 @@ pub(super) fn update_target(
     records: &mut Vec<Change>,
 ) -> Assignment {
     let spec = specification(group, updated, at.topics);
-    let mut assigned = assignor_of(group, updated, at.limits).assign(&spec);
+    let mut assigned = assignor_of(group.members_with(updated), at.limits).assign(&spec);
     let mut own = Assignment::new();
     for id in spec.members.keys() {
         let assignment = assigned.remove(id).unwrap_or_default();
@@ -63,10 +63,10 @@ fn specification(group: &ConsumerGroup, updated: &Member, topics: &dyn TopicView
     spec
 }
 
-/// The assignor that most members name, of equally many the one configured first; the default if nobody names one.
-fn assignor_of(group: &ConsumerGroup, updated: &Member, limits: &Limits) -> &'static dyn Assignor {
+/// The assignor that most of these members name, of equally many the one configured first; the default if nobody names one.
+fn assignor_of<'a>(members: impl Iterator<Item = &'a Member>, limits: &Limits) -> &'static dyn Assignor {
     let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in group.members_with(updated).filter_map(|m| m.server_assignor.as_deref()) {
+    for name in members.filter_map(|m| m.server_assignor.as_deref()) {
         *votes.entry(name).or_default() += 1;
     }
     let known = || limits.assignors.iter().filter_map(|name| assignor::by_name(name));
@@ -88,12 +88,7 @@ impl ConsumerGroup {
     }
 
     /// The assignor that describes the group.
-    pub fn assignor_name<'a>(&'a self, limits: &'a Limits) -> &'a str {
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        for name in self.members.values().filter_map(|m| m.server_assignor.as_deref()) {
-            *votes.entry(name).or_default() += 1;
-        }
-        let first = limits.assignors.first().map_or("uniform", String::as_str);
-        votes.into_iter().max_by_key(|(_, count)| *count).map_or(first, |(name, _)| name)
+    pub fn assignor_name(&self, limits: &Limits) -> &'static str {
+        assignor_of(self.members.values(), limits).name()
     }
 }

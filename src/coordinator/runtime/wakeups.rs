@@ -95,13 +95,20 @@ impl GroupCoordinator {
         if let Some(slot) = shards.get(index) {
             self.schedule(index, &mut lock(slot), None);
         }
-        let fired = self.run_on(index, |shard, env, effects| {
-            while let Some(key) = shard.timers.take_due(env.now_ms) {
-                shard.timer_fired(key, env, effects);
+        // One an operation: what a timer does to a consumer group is seen by the next only once it is replayed.
+        loop {
+            let fired = self.run_on(index, |shard, env, effects| {
+                let due = shard.timers.take_due(env.now_ms);
+                due.map(|key| shard.timer_fired(key, env, effects))
+            });
+            match fired {
+                Ok(done) if done.response.is_some() => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::error!(partition = index, %error, "the timers of a shard could not be run");
+                    return;
+                }
             }
-        });
-        if let Err(error) = fired {
-            tracing::error!(partition = index, %error, "the timers of a shard could not be run");
         }
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct MemberDeadline {
     armed_ms: i64,
 }
 
+/// A member that cannot be fenced now is later (Kafka tries again, too).
+const FENCE_AGAIN_MS: i64 = 5_000;
+
 fn kind(timer: Timer) -> MemberTimer {
     match timer {
         Timer::Session => MemberTimer::Session,
@@ -164,7 +167,11 @@ impl Shard {
                 }
                 self.take(&group_id, outcome, env, effects);
             }
-            Err(error) => tracing::warn!(group = group_id, member = member_id, %error, "a member could not be fenced"),
+            Err(error) => {
+                tracing::warn!(group = group_id, member = member_id, %error, "a member could not be fenced");
+                let again = env.now_ms + FENCE_AGAIN_MS;
+                self.arm_member((group_id, member_id, kind(found.timer)), found.timer, again, effects);
+            }
         }
     }
 

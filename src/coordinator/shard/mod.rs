@@ -158,7 +158,7 @@ impl Shard {
             TimerKey::Member { group, member, kind } => self.member_timer_fired((group, member, kind), env, effects),
             TimerKey::Expiry => {
                 self.expire(limits, effects);
-                effects.arm(now_ms + limits.offsets_check_interval_ms, TimerKey::Expiry);
+                effects.arm(now_ms.saturating_add(limits.offsets_check_interval_ms), TimerKey::Expiry);
             }
         }
     }
@@ -207,6 +207,6 @@ impl Shard {
                 _ => self.begin_consumer_timers(&id, env, effects),
             }
         }
-        effects.arm(env.now_ms + env.limits.offsets_check_interval_ms, TimerKey::Expiry);
+        effects.arm(env.now_ms.saturating_add(env.limits.offsets_check_interval_ms), TimerKey::Expiry);
     }
 }

@@ -47,8 +47,12 @@ impl Shard {
                     return Err(GroupError::OffsetMetadataTooLarge);
                 }
                 // Looked up here: what is committed before the topic goes, goes with it (`topic_deleted`).
-                if env.topics.topic(&commit.topic).is_none() {
-                    return Err(GroupError::UnknownTopicOrPartition);
+                match env.topics.topic(&commit.topic) {
+                    None => return Err(GroupError::UnknownTopicOrPartition),
+                    Some((id, _)) if !commit.topic_id.is_zero() && commit.topic_id != id => {
+                        return Err(GroupError::UnknownTopicId);
+                    }
+                    Some(_) => {}
                 }
                 effects.records.push(offsets::record_of(request, commit, effects.wall_ms));
                 Ok(())
@@ -91,10 +95,17 @@ impl Shard {
             Group::Consumer(group) => group.is_subscribed_to(topic),
         };
         let committed = self.offsets.get(group);
+        let mut looked_at: Option<(&str, bool)> = None;
         let results = partitions
             .iter()
             .map(|(topic, partition)| {
-                if subscribes(topic) {
+                // Partitions come topic by topic.
+                let subscribed = match looked_at {
+                    Some((last, subscribed)) if last == topic => subscribed,
+                    _ => subscribes(topic),
+                };
+                looked_at = Some((topic, subscribed));
+                if subscribed {
                     return Err(GroupError::GroupSubscribedToTopic);
                 }
                 if committed.is_some_and(|o| o.get(topic, *partition).is_some()) {
