@@ -64,7 +64,20 @@ impl Responder {
     }
 }
 
+impl Piece {
+    pub fn bytes(&self) -> usize {
+        match self {
+            Piece::Bytes(bytes) => bytes.len(),
+            Piece::Region(region) => region.length,
+        }
+    }
+}
+
 impl Frame {
+    pub fn bytes(&self) -> usize {
+        self.pieces.iter().map(Piece::bytes).sum()
+    }
+
     /// Whether there is nothing to send: the answer could not be encoded.
     pub fn is_impossible(&self) -> bool {
         self.pieces.is_empty()

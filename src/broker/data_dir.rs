@@ -62,7 +62,8 @@ impl DataDir {
     /// From now on an end without [`DataDir::mark_clean`] is a crash.
     pub fn mark_running(&self) -> Result<(), StartError> {
         let failed = |e: std::io::Error| StartError::Failed(format!("marking {}: {e}", self.path.display()));
-        if !self.ephemeral {
+        let running = std::fs::read_to_string(self.path.join(RUNNING)).unwrap_or_default();
+        if !self.ephemeral && (running.is_empty() || running != boot_id()) {
             // In one piece: half of it would be a crash of the machine to the next start.
             match files::replace(&self.path.join(RUNNING), boot_id().as_bytes(), false) {
                 Ok(()) => {}

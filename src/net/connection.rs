@@ -106,6 +106,10 @@ struct Connection {
     answers: VecDeque<Slot>,
     /// Of the requests in `answers`.
     request_bytes: usize,
+    /// Of the frames in `answers`, which wait for their turn.
+    ready_bytes: usize,
+    /// The pool has refused memory for the frame that is being read: it does not stall, it waits.
+    waits_for_memory: bool,
     output: Output,
     last_active: Instant,
     timer: Pin<Box<Sleep>>,
@@ -126,6 +130,8 @@ impl Connection {
             grant,
             answers: VecDeque::new(),
             request_bytes: 0,
+            ready_bytes: 0,
+            waits_for_memory: false,
             output: Output::default(),
             last_active: now,
             timer: Box::pin(tokio::time::sleep(options.idle_max)),
@@ -157,7 +163,7 @@ impl Connection {
     /// Whether another request may be begun now.
     fn may_begin(&self) -> bool {
         self.stop_by.is_none()
-            && self.output.bytes() < OUTPUT_BYTES_MAX
+            && self.output.bytes() + self.ready_bytes < OUTPUT_BYTES_MAX
             && self.answers.len() < DURABLE_MAX
             && !matches!(self.answers.back(), Some(Slot::Waiting { holds_back: true, .. }))
     }
@@ -187,8 +193,14 @@ impl Connection {
             self.last_active = self.context.broker.clock.instant();
             match api::dispatch(&self.context, frame).map_err(|e| End::BadRequest(e.0))? {
                 Reply::Now(frame) if self.answers.is_empty() => self.push(frame)?,
-                Reply::Now(frame) => self.answers.push_back(Slot::Ready(frame)),
-                Reply::Later(answer) => self.wait_for(answer, true, length),
+                Reply::Now(frame) => {
+                    self.ready_bytes += frame.bytes();
+                    self.answers.push_back(Slot::Ready(frame));
+                }
+                // Nobody is left to answer later.
+                Reply::Later(_) if self.input_ended => {}
+                // It may wait for long, and keeps nothing of its request.
+                Reply::Later(answer) => self.wait_for(answer, true, 0),
                 Reply::Durable(answer) => self.wait_for(answer, false, length),
                 Reply::Nothing => {}
                 Reply::Close => return Err(End::BadRequest("an unacknowledged Produce failed".into())),
@@ -214,7 +226,10 @@ impl Connection {
     fn poll_answers(&mut self, cx: &mut TaskContext<'_>) -> Result<(), End> {
         while let Some(slot) = self.answers.front_mut() {
             let frame = match slot {
-                Slot::Ready(frame) => std::mem::take(frame),
+                Slot::Ready(frame) => {
+                    self.ready_bytes -= frame.bytes();
+                    std::mem::take(frame)
+                }
                 Slot::Waiting { answer, request_bytes, .. } => match answer.as_mut().poll(cx) {
                     Poll::Ready(frame) => {
                         self.last_active = self.context.broker.clock.instant();
@@ -276,13 +291,7 @@ impl Connection {
             Poll::Ready(Ok(0)) => {
                 self.input_ended = true;
                 // Nobody is left to answer later; what is ready goes out.
-                self.answers.retain(|slot| match slot {
-                    Slot::Waiting { holds_back: true, request_bytes, .. } => {
-                        self.request_bytes -= request_bytes;
-                        false
-                    }
-                    _ => true,
-                });
+                self.answers.retain(|slot| !matches!(slot, Slot::Waiting { holds_back: true, .. }));
             }
             Poll::Ready(Ok(_)) => self.last_active = self.context.broker.clock.instant(),
             Poll::Ready(Err(e)) => return Err(e.into()),
@@ -304,8 +313,12 @@ impl Connection {
         // As much again as there is: a length alone brings no memory worth the name.
         let more = missing.clamp(READ_BYTES, have.max(FIRST_ROOM_BYTES_MAX));
         let held = have + more + self.request_bytes;
-        if held > SMALL_FRAME_BYTES && missing > READ_BYTES && !self.grant.grow_to(held, cx.waker()) {
+        if held > SMALL_FRAME_BYTES && !self.grant.grow_to(held, cx.waker()) {
+            self.waits_for_memory = true;
             return Ok(false);
+        }
+        if std::mem::take(&mut self.waits_for_memory) {
+            self.last_active = self.context.broker.clock.instant();
         }
         self.input.reserve(more);
         Ok(true)
@@ -318,7 +331,7 @@ impl Connection {
             if self.stop_by.is_some_and(|stop_by| tokio::time::Instant::now() >= stop_by) {
                 return Poll::Ready(Err(End::BadRequest("its answers were not taken before the stop".into())));
             }
-            let holds_memory = self.grant.bytes() > 0 && self.answers.is_empty();
+            let holds_memory = self.grant.bytes() > 0 && self.answers.is_empty() && !self.waits_for_memory;
             let idle = self.context.broker.clock.instant().duration_since(self.last_active);
             if holds_memory && self.grant.is_short() && idle >= STALLED_AFTER {
                 return Poll::Ready(Err(End::BadRequest("a stalled frame held memory that others waited for".into())));

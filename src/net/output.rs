@@ -23,12 +23,10 @@ pub struct Output {
 impl Output {
     pub fn push(&mut self, frame: Frame) {
         for piece in frame.pieces {
-            self.bytes += match &piece {
-                Piece::Bytes(bytes) if bytes.is_empty() => continue,
-                Piece::Bytes(bytes) => bytes.len(),
-                Piece::Region(region) => region.length,
-            };
-            self.pieces.push_back(piece);
+            if piece.bytes() > 0 {
+                self.bytes += piece.bytes();
+                self.pieces.push_back(piece);
+            }
         }
     }
 

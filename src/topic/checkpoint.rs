@@ -39,7 +39,7 @@ pub fn checkpoint(manager: &TopicManager) -> Result<(), LogError> {
     let data_lsn = if held { lock(&manager.last_checkpoint).data_lsn } else { manager.env.wal().last_lsn() };
     for partition in manager.topics().iter().flat_map(|topic| topic.partitions().to_vec()) {
         if partition.rests_on_wal() {
-            partition.sync(&manager.env.log)?;
+            partition.sync(&manager.env.log).inspect_err(|_| manager.wal_held.store(true, Ordering::Relaxed))?;
         }
     }
     write_snapshot_between_groups(manager, data_lsn)

@@ -222,17 +222,31 @@ impl TopicManager {
 
     /// What must exist before a record may be written: the first directories of a topic show that there is room.
     pub(super) fn prepare(&self, record: &MetadataRecord) -> Result<(), ChangeError> {
-        let MetadataRecord::TopicCreated { name, id, partitions, .. } = record else { return Ok(()) };
-        let id = TopicId(uuid::Uuid::from_u128(*id));
-        for partition in 0..(*partitions).min(DIRECTORIES_AT_ONCE) {
-            let dir = self.env.data_dir.join(format!("{name}-{partition}"));
-            self.env.upkeep.discard_leftover(&self.env.data_dir, name, partition as i32, id);
-            if let Err(error) = log::create_dir(&dir, id) {
-                for made in 0..=partition {
-                    let _ = std::fs::remove_dir_all(self.env.data_dir.join(format!("{name}-{made}")));
-                }
-                return Err(ChangeError::Storage(error.to_string()));
+        let leftovers = |name: &str, partitions: std::ops::Range<u32>, id: TopicId| {
+            for partition in partitions {
+                self.env.upkeep.discard_leftover(&self.env.data_dir, name, partition as i32, id);
             }
+        };
+        match record {
+            MetadataRecord::TopicCreated { name, id, partitions, .. } => {
+                let id = TopicId(uuid::Uuid::from_u128(*id));
+                leftovers(name, 0..*partitions, id);
+                for partition in 0..(*partitions).min(DIRECTORIES_AT_ONCE) {
+                    let dir = self.env.data_dir.join(format!("{name}-{partition}"));
+                    if let Err(error) = log::create_dir(&dir, id) {
+                        for made in 0..=partition {
+                            let _ = std::fs::remove_dir_all(self.env.data_dir.join(format!("{name}-{made}")));
+                        }
+                        return Err(ChangeError::Storage(error.to_string()));
+                    }
+                }
+            }
+            MetadataRecord::PartitionsAdded { id, total } => {
+                if let Some(topic) = self.topic_by_id(TopicId(uuid::Uuid::from_u128(*id))) {
+                    leftovers(&topic.name, topic.partitions().len() as u32..*total, topic.id);
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -245,6 +259,8 @@ impl TopicManager {
                 if let Some(found) = self.topic_by_id(id) {
                     // Found by a scan of the directory, or in the snapshot already.
                     self.configure_topic(&found, configs, true);
+                    // The scan may have found fewer directories.
+                    self.grow(&found, partitions);
                     return;
                 }
                 let row = TopicRow {

@@ -69,6 +69,8 @@ struct OpenLog {
     settings: Settings,
     /// Whether everything before the next append is on the disk or in the WAL.
     wal_continuous: bool,
+    /// Batches that the WAL has refused.
+    wal_breaks: u32,
     /// The end of the last batch that went through the WAL.
     journalled_end: i64,
     unflushed_messages: i64,
@@ -214,17 +216,18 @@ impl Partition {
         config: &TopicConfig,
         batch: &PreparedBatch,
     ) -> Result<AppendOutcome, PartitionError> {
+        let journalled = |flush_messages: i64| flush_messages == 1 && env.wal().is_enabled();
+        if journalled(config.flush_messages) && !env.wal().has_room_for_batches() {
+            return Err(PartitionError::Storage(WalError::NoSpace.to_string()));
+        }
         let mut state = self.opened(env, config)?;
         let State::Open(open) = &mut *state else { return Err(PartitionError::Deleted) };
-        let through_wal = open.settings.flush_messages == 1 && env.wal().is_enabled();
-        if through_wal {
-            if !env.wal().has_room_for_batches() {
-                return Err(PartitionError::Storage(WalError::NoSpace.to_string()));
+        let through_wal = journalled(open.settings.flush_messages);
+        if through_wal && !open.wal_continuous {
+            if let Err(error) = open.log.flush() {
+                return Err(self.sync_failed(&mut state, error));
             }
-            if !open.wal_continuous {
-                open.log.flush()?;
-                open.wal_continuous = true;
-            }
+            open.wal_continuous = true;
         }
         let segments = open.log.segment_count();
         let appended = open.log.append(batch).map_err(|e| match e {
@@ -248,7 +251,9 @@ impl Partition {
             open.wal_continuous = false;
             open.unflushed_messages += i64::from(batch.header.last_offset_delta) + 1;
             if open.unflushed_messages >= open.settings.flush_messages {
-                open.log.flush()?;
+                if let Err(error) = open.log.flush() {
+                    return Err(self.sync_failed(&mut state, error));
+                }
                 open.unflushed_messages = 0;
             }
             open.high_watermark = appended.end;
@@ -287,25 +292,41 @@ impl Partition {
         payload: &[&[u8]],
         end: i64,
     ) -> Result<Ticket, PartitionError> {
-        let partition = self.clone();
-        let on_commit = Box::new(move |result: &Result<(), WalError>| partition.committed(end, result.is_ok()));
+        let (partition, breaks) = (self.clone(), open.wal_breaks);
+        let on_commit = Box::new(move |result: &Result<(), WalError>| partition.committed(end, breaks, result.is_ok()));
         env.wal().append(kind, payload, Some(on_commit)).map_err(|error| {
             open.wal_continuous = false;
             PartitionError::Storage(error.to_string())
         })
     }
 
-    fn committed(&self, end: i64, ok: bool) {
-        {
-            let mut state = self.lock();
-            let State::Open(open) = &mut *state else { return };
+    /// The group with a batch of this partition is decided. `breaks` is how many batches had been refused when it was
+    /// appended: one that stands behind a refused one has a gap before it in the WAL, so the log must be on the disk itself.
+    fn committed(&self, end: i64, breaks: u32, ok: bool) {
+        let mut state = self.lock();
+        if let State::Open(open) = &mut *state {
             if !ok {
                 open.wal_continuous = false;
-                return;
+                open.wal_breaks += 1;
+            } else if breaks == open.wal_breaks {
+                open.high_watermark = open.high_watermark.max(end);
+            } else if let Err(error) = open.log.flush() {
+                self.go_offline(&mut state, format!("a batch behind a refused one could not be synced: {error}"));
+            } else {
+                open.high_watermark = open.high_watermark.max(end);
             }
-            open.high_watermark = open.high_watermark.max(end);
         }
+        drop(state);
         self.waiters.wake_all();
+    }
+
+    /// A sync that fails for good has perhaps lost what was acknowledged, and the next one would not say so.
+    fn sync_failed(&self, state: &mut State, error: LogError) -> PartitionError {
+        if !is_passing(&error) {
+            tracing::error!(partition = %self.dir_name(), %error, "a sync has failed: the partition is offline");
+            self.go_offline(state, error.to_string());
+        }
+        error.into()
     }
 
     /// What a fetch at `offset` gets now: at most `bytes_max` bytes, the first batch whole if `whole_first`.
@@ -473,8 +494,14 @@ impl Partition {
 
     /// The machine went down: whatever readers saw beyond the end is gone, and a new epoch lets them find out (KIP-101).
     pub fn begin_epoch_after_crash(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<(), PartitionError> {
-        let epoch = self.with_log(env, config, |log| log.begin_epoch())??;
-        self.leader_epoch.store(epoch, Ordering::Relaxed);
+        match self.with_log(env, config, |log| log.begin_epoch())? {
+            Ok(epoch) => self.leader_epoch.store(epoch, Ordering::Relaxed),
+            // A full disk must not keep its records from being read, and deleted.
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(partition = %self.dir_name(), %error, "no new leader epoch after the crash of the machine");
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 
@@ -484,9 +511,18 @@ impl Partition {
         if !env.sync || unsynced.is_empty() {
             return Ok(());
         }
-        let end = unsynced.sync(&env.files)?;
-        self.with_open_log(|log| log.synced_up_to(end));
-        Ok(())
+        match unsynced.sync(&env.files) {
+            Ok(end) => {
+                self.with_open_log(|log| log.synced_up_to(end));
+                Ok(())
+            }
+            Err(error) => {
+                if !is_passing(&error) {
+                    self.set_offline(format!("a sync has failed: {error}"));
+                }
+                Err(error)
+            }
+        }
     }
 
     pub fn reconfigure(&self, config: &TopicConfig) {
@@ -507,20 +543,33 @@ impl Partition {
     }
 
     /// Closes the log if nobody used it since this was last asked; the next use opens it again.
-    pub fn close_if_idle(&self) -> Result<(), LogError> {
-        let mut state = self.lock();
-        let State::Open(open) = &mut *state else { return Ok(()) };
-        if std::mem::take(&mut open.used) || open.high_watermark < open.log.end() {
-            return Ok(());
+    pub fn close_if_idle(&self, env: &LogEnv) -> Result<(), LogError> {
+        let is_idle = |open: &OpenLog| !open.used && open.high_watermark == open.log.end();
+        {
+            let mut state = self.lock();
+            let State::Open(open) = &mut *state else { return Ok(()) };
+            let was_idle = is_idle(open);
+            open.used = false;
+            if !was_idle {
+                return Ok(());
+            }
         }
-        drop(state);
-        self.close_in_order()
+        // Not under the lock; what comes meanwhile keeps it open.
+        self.sync(env)?;
+        let mut state = self.lock();
+        match &*state {
+            State::Open(open) if is_idle(open) => self.close_open(&mut state),
+            _ => Ok(()),
+        }
     }
 
     /// Closes an open log; the next use opens it again.
     pub fn close_in_order(&self) -> Result<(), LogError> {
-        let mut state = self.lock();
-        let State::Open(open) = &mut *state else { return Ok(()) };
+        self.close_open(&mut self.lock())
+    }
+
+    fn close_open(&self, state: &mut State) -> Result<(), LogError> {
+        let State::Open(open) = state else { return Ok(()) };
         // Synced as well: a checkpoint asks open logs only.
         open.log.close()?;
         self.note_closed(&open.log);
@@ -603,6 +652,7 @@ impl Partition {
             log,
             settings: Settings { flush_messages: config.flush_messages },
             wal_continuous: false,
+            wal_breaks: 0,
             journalled_end: 0,
             unflushed_messages: 0,
             used: true,

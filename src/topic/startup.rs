@@ -173,7 +173,11 @@ impl TopicManager {
                 let closed = !partition.is_open();
                 match step(partition, &settings.resolved) {
                     Err(error) if !partition.is_offline() => return Err(format!("{partition}: {error}")),
-                    _ if closed => partition.close_in_order().map_err(|e| e.to_string())?,
+                    _ if closed => {
+                        if let Err(error) = partition.close_in_order() {
+                            tracing::warn!(%partition, %error, "a log that was looked at could not be closed");
+                        }
+                    }
                     _ => {}
                 }
             }

@@ -118,6 +118,8 @@ impl UpkeepQueue {
                 Ok(Task::Purge(dir)) => purge(&dir),
                 Ok(Task::Sync(partition)) => {
                     if let Err(error) = partition.sync(&manager.env.log) {
+                        // What the WAL has of it must stay there.
+                        manager.wal_held.store(true, Ordering::Relaxed);
                         tracing::error!(partition = %partition.dir_name(), %error, "could not sync a sealed segment");
                     }
                 }
@@ -138,10 +140,12 @@ fn make_directories(manager: &TopicManager, topic: &Arc<Topic>) {
     }
     let partitions = topic.partitions();
     for partition in partitions.iter() {
-        if manager.topic_by_id(topic.id).is_none() || manager.env.upkeep.is_stopping() {
+        if manager.env.upkeep.is_stopping() {
             return;
         }
-        manager.env.upkeep.discard_leftover(&manager.env.data_dir, &topic.name, partition.index, topic.id);
+        if manager.topic_by_id(topic.id).is_none() {
+            break;
+        }
         if let Err(error) = log::create_dir(&manager.env.data_dir.join(partition.dir_name()), topic.id) {
             // The first use of the partition tries again.
             tracing::warn!(partition = %partition.dir_name(), %error, "could not make the directory of a new partition");
@@ -190,7 +194,7 @@ fn close_idle_logs(manager: &TopicManager) {
     }
     for topic in topics {
         for partition in topic.partitions().iter() {
-            if let Err(error) = partition.close_if_idle() {
+            if let Err(error) = partition.close_if_idle(&manager.env.log) {
                 tracing::warn!(partition = %partition, %error, "an idle log could not be closed");
             }
         }

@@ -255,17 +255,23 @@ impl Wal {
     }
 
     /// Whether a batch may be appended, or must be refused to leave room for metadata changes. Looks for space again
-    /// where there was none.
+    /// where there was none, which takes its time: not to be asked under a partition's lock.
     pub fn has_room_for_batches(&self) -> bool {
         let Some(shared) = &self.shared else { return true };
         if !shared.low_space.load(Ordering::Relaxed) {
             return true;
         }
-        if shared.lock().preparing {
-            // Somebody is making room right now; whether that works shows soon.
-            return true;
+        let mut state = shared.lock();
+        if state.preparing {
+            // Somebody is making room right now: whether that works shows soon.
+            while state.preparing {
+                state = shared.prepared.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(state);
+        } else {
+            drop(state);
+            self.prepare_spare();
         }
-        self.prepare_spare();
         !shared.low_space.load(Ordering::Relaxed)
     }
 
@@ -358,8 +364,9 @@ fn failed(dir: &Path, error: io::Error) -> WalError {
     if is_out_of_space(&error) { WalError::NoSpace } else { WalError::Failed(format!("{}: {error}", dir.display())) }
 }
 
+/// No room, or too many open files: it may go better next time.
 fn is_out_of_space(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EMFILE | libc::ENFILE))
 }
 
 #[cfg(test)]

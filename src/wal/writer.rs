@@ -95,7 +95,9 @@ fn begin_file_for(shared: &Shared, group: &Group) -> Result<bool, WalError> {
             spare => {
                 // Numbers have no gaps: a spare that is too small gives its own to the larger file.
                 let number = spare.as_ref().map_or(state.next_number, WalFile::number);
-                state.next_number = number + 1;
+                state.next_number = number;
+                // Nobody else takes the number meanwhile.
+                state.preparing = true;
                 (spare, number)
             }
         }
@@ -106,15 +108,11 @@ fn begin_file_for(shared: &Shared, group: &Group) -> Result<bool, WalError> {
     };
     let made = WalFile::create_spare(&shared.dir, number, needed.max(FILE_BYTES));
     let mut state = shared.lock();
-    match made {
-        Ok(mut file) => {
-            file.begin(group.first_lsn);
-            state.files.push(file);
-            Ok(true)
-        }
-        Err(e) => {
-            state.next_number = number;
-            Err(error(e))
-        }
-    }
+    state.preparing = false;
+    shared.prepared.notify_all();
+    let mut file = made.map_err(error)?;
+    file.begin(group.first_lsn);
+    state.files.push(file);
+    state.next_number = number + 1;
+    Ok(true)
 }

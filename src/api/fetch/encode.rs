@@ -173,14 +173,7 @@ impl Encoder {
             return Frame::single(self.out);
         }
         self.pieces.push(Piece::Bytes(self.out.freeze()));
-        let length: usize = self
-            .pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Bytes(bytes) => bytes.len(),
-                Piece::Region(region) => region.length,
-            })
-            .sum();
+        let length: usize = self.pieces.iter().map(Piece::bytes).sum();
         let length = ((length - LENGTH_BYTES) as i32).to_be_bytes();
         if let Some(Piece::Bytes(first)) = self.pieces.first_mut() {
             let mut head = BytesMut::from(&first[..]);
