@@ -112,10 +112,7 @@ fn look_up(
     let at = |offset: i64| TimestampedOffset { timestamp: -1, offset, leader_epoch: offsets.leader_epoch };
     match timestamp {
         LATEST if replica_id != CONSUMER => Ok(at(offsets.end)),
-        LATEST => Ok(at(match isolation {
-            Isolation::ReadUncommitted => offsets.high_watermark,
-            Isolation::ReadCommitted => offsets.last_stable_offset,
-        })),
+        LATEST => Ok(at(offsets.visible_to(isolation))),
         EARLIEST | EARLIEST_LOCAL => earliest(&partition, request, &settings.resolved, offsets.log_start),
         MAX_TIMESTAMP => Ok(partition.max_timestamp(env, &settings.resolved).map_err(failed)?.unwrap_or(NOT_FOUND)),
         LATEST_TIERED => Ok(NOT_FOUND),

@@ -14,7 +14,6 @@ const CODEC_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
-const DELETE_HORIZON: i16 = 0x40;
 
 /// The header of one batch, read without looking at its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +83,6 @@ impl BatchHeader {
 
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
-    }
-
-    pub fn has_delete_horizon(&self) -> bool {
-        self.attributes & DELETE_HORIZON != 0
     }
 
     pub fn has_producer(&self) -> bool {

@@ -121,6 +121,7 @@ fn differs(pair: &Pair, plan: Plan, walk: u64) -> Option<Found> {
     // An answer that came late once is no difference: what differs does so again.
     let first = differences(&ops);
     if first.is_empty() {
+        println!("walk {walk} of seed {} differed once, and not when it was played again", plan.seed);
         return None;
     }
     let (ops, differences) = shrink(ops, first, &mut differences);
@@ -200,5 +201,35 @@ impl Pair {
         }
         walker.clean_up(&mut play);
         Transcript { steps: play.steps, stopped }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_shrinks_to_the_steps_that_differ() {
+        let grow = |count| Op::Grow { topic: 0, count, version: 0 };
+        let counts = |ops: &[Op]| -> Vec<i32> {
+            ops.iter().map(|op| if let Op::Grow { count, .. } = op { *count } else { unreachable!() }).collect()
+        };
+        let mut differences = |ops: &[Op]| {
+            let left = counts(ops);
+            let differ = left.contains(&3) && left.contains(&17);
+            let difference = Difference {
+                scenario: "walk".into(),
+                step: String::new(),
+                request: String::new(),
+                path: String::new(),
+                kafka: String::new(),
+                ours: String::new(),
+            };
+            if differ { vec![difference] } else { Vec::new() }
+        };
+        let ops: Vec<Op> = (0..40).map(grow).collect();
+        let first = differences(&ops);
+        let (ops, _) = shrink(ops, first, &mut differences);
+        assert_eq!(counts(&ops), [3, 17]);
     }
 }

@@ -1,5 +1,7 @@
 //! The comparison of an Ottla with what Kafka answered, in the test command: no Java needed.
 
+#![allow(clippy::disallowed_methods)] // a test of the time that it takes
+
 use std::path::Path;
 
 use conformance::server::{Kind, Profile, Server, ottla};
@@ -10,11 +12,15 @@ fn every_answer_is_kafkas() {
     ottla::BINARY.get_or_init(|| env!("CARGO_BIN_EXE_conformance-broker").into());
     let mut kafka = golden::read().expect("golden files can be read");
     kafka.retain(|name, _| !scenarios::NOT_YET.iter().any(|(not_yet, _)| not_yet == name));
+    let start = std::time::Instant::now();
     let ours = run::play_all(Kind::Ottla, &scenarios::chosen(Kind::Ottla, &[])).expect("an Ottla can be started");
     let report = compare::compare(&kafka, &golden::values(&ours));
     let (table, missing) = apis::table(&run::count(&ours), &apis::served());
     println!("{}", compare::render(&report, &table));
     assert!(missing.is_empty(), "versions that no step plays: {}", missing.join(", "));
+    let steps: usize = run::count(&ours).values().sum();
+    assert!(steps >= 400, "{steps} steps");
+    assert!(start.elapsed() < std::time::Duration::from_secs(60), "it took {:?}", start.elapsed());
     assert!(report.unexplained.is_empty(), "{} unexplained differences, printed above", report.unexplained.len());
     assert!(report.unmet.is_empty(), "accepted, and not met any more: {:#?}", report.unmet);
 }

@@ -22,7 +22,6 @@ pub type Assignment = BTreeMap<TopicId, BTreeSet<i32>>;
 #[derive(Clone, Debug, Default)]
 pub struct MemberSpec {
     pub instance_id: Option<String>,
-    pub rack_id: Option<String>,
     /// Existing topics only.
     pub topics: Arc<BTreeSet<TopicId>>,
     /// What the member has in the current target.
@@ -64,11 +63,6 @@ pub const ASSIGNORS: &[&dyn Assignor] = &[&Uniform, &Range];
 
 pub fn by_name(name: &str) -> Option<&'static dyn Assignor> {
     ASSIGNORS.iter().copied().find(|a| a.name() == name)
-}
-
-/// How many partitions an assignment has.
-pub fn size(assignment: &Assignment) -> usize {
-    assignment.values().map(BTreeSet::len).sum()
 }
 
 /// Adds one partition.

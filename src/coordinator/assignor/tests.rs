@@ -18,6 +18,10 @@ fn spec(partitions: &[(u128, i32)], members: &[(&str, &[u128])]) -> GroupSpec {
     }
 }
 
+fn size(assignment: &Assignment) -> usize {
+    assignment.values().map(BTreeSet::len).sum()
+}
+
 fn sizes(assigned: &BTreeMap<String, Assignment>) -> Vec<usize> {
     assigned.values().map(size).collect()
 }

@@ -128,10 +128,6 @@ impl ClassicGroup {
         self.state
     }
 
-    pub fn generation(&self) -> i32 {
-        self.generation
-    }
-
     pub fn protocol_type(&self) -> Option<&str> {
         self.protocol_type.as_deref()
     }

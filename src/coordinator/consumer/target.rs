@@ -52,12 +52,7 @@ fn specification(group: &ConsumerGroup, updated: &Member, topics: &dyn TopicView
         let assigned = group.target_of(&member.id, member.instance_id.as_deref()).cloned().unwrap_or_default();
         spec.members.insert(
             member.id.to_string(),
-            MemberSpec {
-                instance_id: member.instance_id.clone(),
-                rack_id: member.rack_id.clone(),
-                topics: set.clone(),
-                assigned,
-            },
+            MemberSpec { instance_id: member.instance_id.clone(), topics: set.clone(), assigned },
         );
     }
     spec

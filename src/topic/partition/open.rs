@@ -1,0 +1,123 @@
+//! Opening a log at its first use, and running something on an open one.
+
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use super::{OpenLog, Partition, PartitionEnv, PartitionError, Settings, State, is_passing};
+use crate::config::TopicConfig;
+use crate::log::{self, Log, LogConfig, LogError, OpenMode};
+
+impl Partition {
+    /// The state with the log open in it, or why that cannot be.
+    pub(super) fn opened(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+    ) -> Result<MutexGuard<'_, State>, PartitionError> {
+        let mut state = self.lock();
+        match &mut *state {
+            State::Open(open) => {
+                open.used = true;
+                return Ok(state);
+            }
+            State::Deleted => return Err(PartitionError::Deleted),
+            State::Offline(why) => return Err(PartitionError::Storage(why.clone())),
+            State::Closed => {}
+        }
+        match self.open(env, config) {
+            Ok(open) => {
+                *state = State::Open(Box::new(open));
+                Ok(state)
+            }
+            Err(error) if is_passing(&error) => Err(error.into()),
+            Err(error) => {
+                let why = error.to_string();
+                tracing::error!(partition = %self.dir_name(), why, "the partition cannot be opened: it is offline");
+                self.go_offline(&mut state, why.clone());
+                Err(PartitionError::Storage(why))
+            }
+        }
+    }
+
+    /// Runs `f` on the log, opened if need be.
+    pub fn with_log<T>(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        f: impl FnOnce(&mut Log) -> T,
+    ) -> Result<T, PartitionError> {
+        let mut state = self.opened(env, config)?;
+        match &mut *state {
+            State::Open(open) => Ok(f(&mut open.log)),
+            _ => Err(PartitionError::Deleted),
+        }
+    }
+
+    /// Runs `f` on the log if it is open.
+    pub fn with_open_log<T>(&self, f: impl FnOnce(&mut Log) -> T) -> Option<T> {
+        match &mut *self.lock() {
+            State::Open(open) => Some(f(&mut open.log)),
+            _ => None,
+        }
+    }
+
+    /// The machine went down: whatever readers saw beyond the end is gone, and a new epoch lets them find out (KIP-101).
+    pub fn begin_epoch_after_crash(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<(), PartitionError> {
+        match self.with_log(env, config, |log| log.begin_epoch())? {
+            Ok(epoch) => self.leader_epoch.store(epoch, Ordering::Relaxed),
+            // A full disk must not keep its records from being read, and deleted.
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(partition = %self.dir_name(), %error, "no new leader epoch after the crash of the machine");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    pub fn reconfigure(&self, config: &TopicConfig) {
+        if let State::Open(open) = &mut *self.lock() {
+            open.settings = Settings { flush_messages: config.flush_messages };
+            open.log.set_config(log_config(config));
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(&*self.lock(), State::Open(_))
+    }
+
+    fn open(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<OpenLog, LogError> {
+        let dir = env.data_dir.join(self.dir_name());
+        log::create_dir(&dir, self.topic_id)?;
+        if log::read_topic_id(&dir).is_some_and(|id| id != self.topic_id) {
+            return Err(LogError::Corrupt(format!("{} belongs to another topic id", dir.display())));
+        }
+        let (log, _report) = Log::open(
+            &dir,
+            env.log.clone(),
+            log_config(config),
+            if self.closed_in_order.load(Ordering::Relaxed) { OpenMode::Clean } else { env.open_mode },
+            self.log_start.load(Ordering::Relaxed),
+            self.recovery_point.load(Ordering::Relaxed),
+        )?;
+        self.leader_epoch.store(log.leader_epoch(), Ordering::Relaxed);
+        Ok(OpenLog {
+            high_watermark: log.end(),
+            log,
+            settings: Settings { flush_messages: config.flush_messages },
+            wal_continuous: false,
+            wal_breaks: 0,
+            journalled_end: 0,
+            unflushed_messages: 0,
+            used: true,
+        })
+    }
+}
+
+fn log_config(config: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: u64::from(config.segment_bytes),
+        segment_ms: config.segment_ms,
+        index_interval_bytes: u64::from(config.index_interval_bytes),
+        index_bytes_max: u64::from(config.segment_index_bytes),
+    }
+}

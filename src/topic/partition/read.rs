@@ -1,0 +1,120 @@
+//! Reading: offsets, and regions of files.
+
+use super::{OpenLog, Partition, PartitionEnv, PartitionError, State};
+use crate::config::TopicConfig;
+use crate::log::{Region, Snapshot, TimestampedOffset};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// Where a partition stands, and what of it may be sent.
+#[derive(Clone, Debug)]
+pub struct ReadOutcome {
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub log_start: i64,
+    pub region: Option<Region>,
+}
+
+/// The offsets of a partition at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    pub log_start: i64,
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub end: i64,
+    pub leader_epoch: i32,
+}
+
+impl Offsets {
+    /// What lies below it may be read.
+    pub fn visible_to(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable_offset,
+        }
+    }
+}
+
+impl OpenLog {
+    fn offsets(&self) -> Offsets {
+        let high_watermark = self.high_watermark;
+        Offsets {
+            log_start: self.log.log_start(),
+            high_watermark,
+            last_stable_offset: self.log.first_open_transaction().map_or(high_watermark, |o| o.min(high_watermark)),
+            end: self.log.end(),
+            leader_epoch: self.log.leader_epoch(),
+        }
+    }
+}
+
+impl Partition {
+    /// What a fetch at `offset` gets now: at most `bytes_max` bytes, the first batch whole if `whole_first`.
+    pub fn read(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        offset: i64,
+        isolation: Isolation,
+        bytes_max: u64,
+        whole_first: bool,
+    ) -> Result<ReadOutcome, PartitionError> {
+        let (offsets, snapshot) = self.snapshot(env, config, offset)?;
+        if offset < offsets.log_start || offset > offsets.end {
+            return Err(PartitionError::OffsetOutOfRange { log_start: offsets.log_start, end: offsets.end });
+        }
+        let upper = offsets.visible_to(isolation);
+        let region = snapshot.read(&env.log.files, offset, upper, bytes_max, whole_first)?;
+        Ok(ReadOutcome {
+            high_watermark: offsets.high_watermark,
+            last_stable_offset: offsets.last_stable_offset,
+            log_start: offsets.log_start,
+            region,
+        })
+    }
+
+    pub fn offsets(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<Offsets, PartitionError> {
+        let state = self.opened(env, config)?;
+        let State::Open(open) = &*state else { return Err(PartitionError::Deleted) };
+        Ok(open.offsets())
+    }
+
+    /// The first record at or after the log start with at least this timestamp, below what `isolation` lets be read.
+    pub fn offset_for_timestamp(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        timestamp: i64,
+        isolation: Isolation,
+    ) -> Result<Option<TimestampedOffset>, PartitionError> {
+        let (offsets, snapshot) = self.snapshot(env, config, -1)?;
+        let upper = offsets.visible_to(isolation);
+        let found = snapshot.first_at_or_after(&env.log.files, timestamp)?;
+        Ok(found.filter(|f| f.offset < upper))
+    }
+
+    /// The first record with the largest timestamp.
+    pub fn max_timestamp(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+    ) -> Result<Option<TimestampedOffset>, PartitionError> {
+        let (_, snapshot) = self.snapshot(env, config, -1)?;
+        Ok(snapshot.max_timestamp(&env.log.files)?)
+    }
+
+    fn snapshot(
+        &self,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        offset: i64,
+    ) -> Result<(Offsets, Snapshot), PartitionError> {
+        let state = self.opened(env, config)?;
+        let State::Open(open) = &*state else { return Err(PartitionError::Deleted) };
+        Ok((open.offsets(), open.log.snapshot(offset)))
+    }
+}
