@@ -60,7 +60,7 @@ pub fn write_snapshot(manager: &TopicManager, data_lsn: u64) -> Result<(), LogEr
     // The first one of a fresh directory says nothing that would be missed.
     let sync = manager.env.log.sync && snapshot.metadata_lsn > 0;
     // First, so that no topic of the snapshot finds the offsets of an earlier one of its name.
-    write_offset_checkpoints(manager, sync);
+    write_offset_checkpoints(manager, sync)?;
     snapshot.write(&manager.env.data_dir, sync)?;
     let previous = {
         let mut last = lock(&manager.last_checkpoint);
@@ -113,7 +113,7 @@ fn row(topic: &super::Topic) -> TopicRow {
 }
 
 /// Writes Kafka's three offset files. We read the recovery points again, and the log starts where the metadata is lost.
-pub fn write_offset_checkpoints(manager: &TopicManager, sync: bool) {
+pub fn write_offset_checkpoints(manager: &TopicManager, sync: bool) -> Result<(), LogError> {
     let mut recovery_points = Vec::new();
     let mut log_starts = Vec::new();
     let mut high_watermarks = Vec::new();
@@ -148,10 +148,10 @@ pub fn write_offset_checkpoints(manager: &TopicManager, sync: bool) {
         if unchanged {
             continue;
         }
-        if let Err(error) = files::replace(&path, text.as_bytes(), sync) {
-            tracing::warn!(path = %path.display(), %error, "could not write an offset checkpoint");
-        }
+        files::replace(&path, text.as_bytes(), sync)
+            .map_err(LogError::io(format_args!("writing {}", path.display())))?;
     }
+    Ok(())
 }
 
 /// Recovery points by partition. They only save work: an unreadable file counts as empty.

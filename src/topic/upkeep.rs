@@ -105,7 +105,9 @@ impl UpkeepQueue {
             if clock.instant() >= next_checkpoint {
                 last_checkpoint = clock.instant();
                 close_idle_logs(manager);
-                checkpoint::write_offset_checkpoints(manager, manager.env.log.sync);
+                if let Err(error) = checkpoint::write_offset_checkpoints(manager, manager.env.log.sync) {
+                    tracing::warn!(%error, "could not write an offset checkpoint");
+                }
                 checkpoint::when_wal_is_large(manager);
             }
             if clock.instant() >= next_expiry {
