@@ -22,6 +22,7 @@ const FEATURES: &[Feature] = &[
     Feature { name: "group.version", supported: (0, 1), finalized: 1 },
     Feature { name: "metadata.version", supported: (7, 29), finalized: 29 },
     Feature { name: "kraft.version", supported: (0, 1), finalized: 0 },
+    Feature { name: "transaction.version", supported: (0, 2), finalized: 2 },
 ];
 
 struct Feature {

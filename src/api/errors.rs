@@ -2,7 +2,7 @@
 
 use kafka_protocol::error::ResponseError;
 
-use crate::coordinator::GroupError;
+use crate::coordinator::{GroupError, TransactionError};
 use crate::log::AppendError;
 use crate::record::Rejection;
 use crate::topic::{ChangeError, PartitionError};
@@ -14,7 +14,7 @@ pub const INVALID_REQUEST_TEXT: &str = "This most likely occurs because of a req
 pub const UNKNOWN_PARTITION_TEXT: &str = "This server does not host this topic-partition.";
 
 /// INVALID_REGULAR_EXPRESSION, which the codec's list lacks.
-const INVALID_REGULAR_EXPRESSION: i16 = 128;
+pub const INVALID_REGULAR_EXPRESSION: i16 = 128;
 
 /// No error.
 pub const NONE: i16 = 0;
@@ -44,6 +44,8 @@ pub fn of_partition(error: &PartitionError) -> Error {
         PartitionError::Append(error) => match error {
             AppendError::OutOfOrderSequence(_) => ResponseError::OutOfOrderSequenceNumber,
             AppendError::InvalidProducerEpoch(_) => ResponseError::InvalidProducerEpoch,
+            AppendError::InvalidTransactionState(_) => ResponseError::InvalidTxnState,
+            AppendError::CoordinatorFenced(_) => ResponseError::TransactionCoordinatorFenced,
             AppendError::LargerThanSegment { .. } => ResponseError::RecordListTooLarge,
             AppendError::Storage(_) => ResponseError::KafkaStorageError,
         },
@@ -84,6 +86,29 @@ pub fn of_group(error: GroupError) -> Error {
         GroupError::UnsupportedAssignor => ResponseError::UnsupportedAssignor,
         GroupError::UnsupportedVersion => ResponseError::UnsupportedVersion,
         GroupError::UnknownServerError => ResponseError::UnknownServerError,
+    }
+}
+
+pub fn of_transaction(error: TransactionError) -> Error {
+    match error {
+        TransactionError::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,
+        TransactionError::NotCoordinator => ResponseError::NotCoordinator,
+        TransactionError::InvalidRequest => ResponseError::InvalidRequest,
+        TransactionError::InvalidTransactionTimeout => ResponseError::InvalidTransactionTimeout,
+        TransactionError::InvalidProducerIdMapping => ResponseError::InvalidProducerIdMapping,
+        TransactionError::InvalidTxnState => ResponseError::InvalidTxnState,
+        TransactionError::ProducerFenced => ResponseError::ProducerFenced,
+        TransactionError::ConcurrentTransactions => ResponseError::ConcurrentTransactions,
+        TransactionError::TransactionalIdNotFound => ResponseError::TransactionalIdNotFound,
+        TransactionError::TransactionAbortable => ResponseError::TransactionAbortable,
+    }
+}
+
+/// The same for a client that does not know PRODUCER_FENCED: INVALID_PRODUCER_EPOCH does that for it.
+pub fn of_transaction_for(error: TransactionError, knows_fenced: bool) -> Error {
+    match error {
+        TransactionError::ProducerFenced if !knows_fenced => ResponseError::InvalidProducerEpoch,
+        other => of_transaction(other),
     }
 }
 

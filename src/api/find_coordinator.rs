@@ -1,8 +1,8 @@
 //! FindCoordinator (key 10), versions 0–6.
 //!
-//! Behaviour: this node coordinates everything; the first to ask for a group makes `__consumer_offsets`, and is answered
-//! once it is there, where Kafka says COORDINATOR_NOT_AVAILABLE meanwhile. Transactions are not served yet
-//! (docs/compatibility.md).
+//! Behaviour: this node coordinates everything; the first to ask for a group makes `__consumer_offsets`, the first to ask
+//! for a transactional id `__transaction_state`, and is answered once it is there, where Kafka says
+//! COORDINATOR_NOT_AVAILABLE meanwhile.
 //! Version notes: v1 key type, v3 flexible, v4 several keys, v6 share groups (INVALID_REQUEST for a malformed key).
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::errors::{Error, INVALID_REQUEST_TEXT};
 use super::{Api, BadRequest, Context, Frame, Reply, Request, Responder};
 use crate::base::TopicId;
-use crate::coordinator::OFFSETS_TOPIC;
+use crate::coordinator::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 
 pub const API: Api =
     Api { key: 10, name: "FindCoordinator", versions: (0, 6), advertised_from: 0, flexible_from: 3, handle };
@@ -25,14 +25,24 @@ const SHARE: i8 = 2;
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: FindCoordinatorRequest = request.decode(body)?;
     let broker = request.broker();
-    if asked.key_type != GROUP || broker.topics.topic(OFFSETS_TOPIC).is_some() {
+    let internal = match asked.key_type {
+        GROUP => OFFSETS_TOPIC,
+        TRANSACTION => TRANSACTIONS_TOPIC,
+        _ => return Ok(Reply::Now(answer(&request.context, request.responder, asked))),
+    };
+    if broker.topics.topic(internal).is_some() {
         return Ok(Reply::Now(answer(&request.context, request.responder, asked)));
     }
-    // The first to ask for a group makes the internal topic.
+    // The first to ask makes the internal topic.
     let (context, responder) = (request.context.clone(), request.responder);
     Ok(Reply::Later(Box::pin(async move {
-        if let Err(error) = context.broker.groups.ensure_topic().await {
-            tracing::error!(%error, "the internal topic of groups could not be created");
+        let made = if asked.key_type == GROUP {
+            context.broker.groups.ensure_topic().await.map_err(|e| e.to_string())
+        } else {
+            context.broker.transactions.ensure_topic().await.map_err(|e| e.to_string())
+        };
+        if let Err(error) = made {
+            tracing::error!(error, internal, "an internal topic could not be created");
         }
         answer(&context, responder, asked)
     })))

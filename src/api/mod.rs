@@ -3,6 +3,8 @@
 //!
 //! Knows no sockets and no files. Called by `net`, through [`dispatch`] only: one point before a request takes effect.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
@@ -21,7 +23,9 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod elect_leaders;
+mod end_txn;
 mod errors;
 mod fetch;
 mod find_coordinator;
@@ -35,6 +39,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -44,6 +49,8 @@ mod produce;
 mod repeats;
 pub mod reply;
 mod sync_group;
+mod txn_offset_commit;
+mod write_txn_markers;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -91,6 +98,11 @@ pub const APIS: &[&Api] = &[
     &delete_records::API,
     &init_producer_id::API,
     &offset_for_leader_epoch::API,
+    &add_partitions_to_txn::API,
+    &add_offsets_to_txn::API,
+    &end_txn::API,
+    &write_txn_markers::API,
+    &txn_offset_commit::API,
     &describe_configs::API,
     &alter_configs::API,
     &describe_log_dirs::API,
@@ -103,6 +115,8 @@ pub const APIS: &[&Api] = &[
     &offset_delete::API,
     &describe_cluster::API,
     &describe_producers::API,
+    &describe_transactions::API,
+    &list_transactions::API,
     &consumer_group_heartbeat::API,
     &consumer_group_describe::API,
     &list_config_resources::API,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::base::Clock;
 use crate::config::BrokerConfig;
-use crate::coordinator::GroupCoordinator;
+use crate::coordinator::{GroupCoordinator, TransactionCoordinator};
 use crate::topic::{TopicManager, TopicManagerOptions};
 use data_dir::DataDir;
 use sessions::FetchSessions;
@@ -58,6 +58,7 @@ pub struct BrokerState {
     pub clock: Clock,
     pub topics: Arc<TopicManager>,
     pub groups: Arc<GroupCoordinator>,
+    pub transactions: Arc<TransactionCoordinator>,
     pub sessions: FetchSessions,
     pub cluster_id: String,
     pub node_id: i32,
@@ -82,13 +83,18 @@ impl BrokerState {
         .map_err(|why| StartError::Failed(format!("{}: {why}", data_dir.path().display())))?;
         data_dir.mark_running()?;
         let slots = options.config.get_i32("max.incremental.fetch.session.cache.slots");
+        let no_thread =
+            |e: std::io::Error| StartError::Failed(format!("starting the threads of the coordinators: {e}"));
+        let groups = GroupCoordinator::start(topics.clone(), options.clock.clone()).map_err(no_thread)?;
+        let transactions =
+            TransactionCoordinator::start(topics.clone(), groups.clone(), options.clock.clone()).map_err(no_thread)?;
         Ok(BrokerState {
             sessions: FetchSessions::new(usize::try_from(slots).unwrap_or(0)),
             cluster_id: data_dir.cluster_id().to_owned(),
             node_id: options.config.node_id(),
             config: options.config,
-            groups: GroupCoordinator::start(topics.clone(), options.clock.clone())
-                .map_err(|e| StartError::Failed(format!("starting the thread of the groups: {e}")))?,
+            groups,
+            transactions,
             clock: options.clock,
             topics,
             data_dir,
@@ -112,6 +118,7 @@ impl BrokerState {
         if std::mem::replace(&mut *stopped, true) {
             return true;
         }
+        self.transactions.stop();
         self.groups.stop();
         let clean = self.topics.stop();
         if clean {

@@ -41,6 +41,8 @@ pub struct CommittedOffset {
     pub expire_timestamp: i64,
     /// Of the topic when it was committed, where that is known; else zero.
     pub topic_id: TopicId,
+    /// Where its record is in the log: of two commits the later one counts, whenever their transactions end.
+    pub record_offset: i64,
 }
 
 /// Not to expire at a certain time, but by `offsets.retention.minutes`.
@@ -109,8 +111,8 @@ pub fn tombstone(group: &str, topic: &str, partition: i32) -> GroupRecord {
     GroupRecord::Offset { group: group.to_owned(), topic: topic.to_owned(), partition, value: None }
 }
 
-impl From<OffsetValue> for CommittedOffset {
-    fn from(value: OffsetValue) -> CommittedOffset {
+impl CommittedOffset {
+    pub fn of(value: OffsetValue, record_offset: i64) -> CommittedOffset {
         CommittedOffset {
             offset: value.offset,
             leader_epoch: value.leader_epoch,
@@ -118,6 +120,7 @@ impl From<OffsetValue> for CommittedOffset {
             commit_timestamp: value.commit_timestamp,
             expire_timestamp: value.expire_timestamp,
             topic_id: value.topic_id,
+            record_offset,
         }
     }
 }

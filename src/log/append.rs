@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::files::write_all_at;
 use super::segment::Segment;
-use super::{Log, LogError};
+use super::{CompletedTransaction, Log, LogError, Origin};
 use crate::record::batch::assign;
-use crate::record::{BatchHeader, PreparedBatch};
+use crate::record::{BatchHeader, Marker, PreparedBatch};
 
 /// Batches whose position is remembered, so that a reader at the tail needs no look-up.
 const RECENT_BATCHES: usize = 8;
@@ -51,6 +51,8 @@ pub struct Appended {
     pub max_timestamp: i64,
     /// The batch was appended before; nothing was written now.
     pub duplicate: bool,
+    /// The transaction that it has ended here.
+    pub completed: Option<CompletedTransaction>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,10 @@ pub enum AppendError {
     OutOfOrderSequence(String),
     /// INVALID_PRODUCER_EPOCH
     InvalidProducerEpoch(String),
+    /// INVALID_TXN_STATE
+    InvalidTransactionState(String),
+    /// TRANSACTION_COORDINATOR_FENCED
+    CoordinatorFenced(String),
     /// RECORD_LIST_TOO_LARGE: the batch is larger than a segment.
     LargerThanSegment { bytes: usize, segment_bytes: u64 },
     /// KAFKA_STORAGE_ERROR. Nothing was appended; the next append may succeed.
@@ -68,9 +74,10 @@ pub enum AppendError {
 impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AppendError::OutOfOrderSequence(message) | AppendError::InvalidProducerEpoch(message) => {
-                f.write_str(message)
-            }
+            AppendError::OutOfOrderSequence(message)
+            | AppendError::InvalidProducerEpoch(message)
+            | AppendError::InvalidTransactionState(message)
+            | AppendError::CoordinatorFenced(message) => f.write_str(message),
             AppendError::LargerThanSegment { bytes, segment_bytes } => write!(
                 f,
                 "Message batch size is {bytes} bytes in append to a partition, which exceeds the maximum configured segment size of {segment_bytes}."
@@ -83,8 +90,9 @@ impl fmt::Display for AppendError {
 impl Log {
     /// Appends one prepared batch at the end of the log. All or nothing: a failed write leaves neither a record nor a
     /// gap in the offsets.
-    pub fn append(&mut self, batch: &PreparedBatch) -> Result<Appended, AppendError> {
+    pub fn append(&mut self, batch: &PreparedBatch, origin: Origin) -> Result<Appended, AppendError> {
         let header = &batch.header;
+        let marker = marker_of(batch);
         if batch.size() as u64 > self.config.segment_bytes {
             return Err(AppendError::LargerThanSegment {
                 bytes: batch.size(),
@@ -92,21 +100,24 @@ impl Log {
             });
         }
         if header.has_producer()
-            && let Some(earlier) = self.producers.check(header, self.end, &DirName(self))?
+            && let Some(earlier) = self.producers.check(header, marker.as_ref(), origin, self.end, &DirName(self))?
         {
             return Ok(Appended {
                 base_offset: earlier.base_offset,
                 end: self.end,
                 max_timestamp: earlier.timestamp,
                 duplicate: true,
+                completed: None,
             });
         }
-        let end = self.write(batch, self.epochs.latest()).map_err(AppendError::Storage)?;
+        let (end, completed) =
+            self.write(batch, marker.as_ref(), self.epochs.latest()).map_err(AppendError::Storage)?;
         Ok(Appended {
             base_offset: end - i64::from(header.last_offset_delta) - 1,
             end,
             max_timestamp: header.max_timestamp,
             duplicate: false,
+            completed,
         })
     }
 
@@ -116,10 +127,15 @@ impl Log {
         if epoch > self.epochs.latest() {
             self.epochs.begin(epoch, self.end)?;
         }
-        self.write(batch, epoch)
+        Ok(self.write(batch, marker_of(batch).as_ref(), epoch)?.0)
     }
 
-    fn write(&mut self, batch: &PreparedBatch, leader_epoch: i32) -> Result<i64, LogError> {
+    fn write(
+        &mut self,
+        batch: &PreparedBatch,
+        marker: Option<&Marker>,
+        leader_epoch: i32,
+    ) -> Result<(i64, Option<CompletedTransaction>), LogError> {
         if self.should_roll(batch) {
             self.roll()?;
         }
@@ -139,9 +155,13 @@ impl Log {
         if self.active.first_timestamp.is_none() {
             self.active.first_timestamp = Some(header.max_timestamp);
         }
-        self.producers.appended(&header);
+        let completed = self.producers.appended(&header, marker);
+        if let Some(aborted) = completed.filter(|c| !c.committed) {
+            self.any_aborted = true;
+            self.active.segment.aborted(&aborted, self.producers.first_open_transaction());
+        }
         self.end = header.next_offset();
-        Ok(self.end)
+        Ok((self.end, completed))
     }
 
     /// Kafka's `LogSegment.shouldRoll`.
@@ -170,7 +190,7 @@ impl Log {
             return Ok(());
         }
         self.active.segment.finish_indexes()?;
-        self.producers.write_snapshot(&self.dir, self.end, false)?;
+        self.producers.write_snapshot(&self.dir, self.end, self.end, false)?;
         let segment = Arc::new(Segment::create(&self.dir, self.end)?);
         let file = segment.hold_open()?;
         self.active.segment.let_go(&self.env.files);
@@ -185,6 +205,11 @@ impl Log {
     pub fn segment_count(&self) -> usize {
         self.segments.len()
     }
+}
+
+/// The marker in a control batch.
+fn marker_of(batch: &PreparedBatch) -> Option<Marker> {
+    if batch.header.is_control() { Marker::read(&batch.body) } else { None }
 }
 
 /// Writes the name of the log's directory, which is the name of its partition.

@@ -82,6 +82,29 @@ pub struct SparseIndex<E> {
     page: Option<(u64, Vec<E>)>,
 }
 
+impl SparseIndex<OffsetEntry> {
+    /// The offset of the first entry whose batch begins at or behind `position`.
+    pub fn first_at_position(&mut self, position: u64) -> Option<i64> {
+        let is_before = |e: &OffsetEntry| u64::from(e.position) < position;
+        let on_disk = self.load();
+        if let Ok(file) = File::open(&self.path) {
+            let (mut low, mut high) = (0, on_disk);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if is_before(&self.read_entry(&file, middle)?) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            if low < on_disk {
+                return Some(self.read_entry(&file, low)?.offset);
+            }
+        }
+        self.tail.get(self.tail.partition_point(is_before)).map(|e| e.offset)
+    }
+}
+
 impl<E: Entry> SparseIndex<E> {
     /// An index over whatever the file holds; nothing is read yet.
     pub fn existing(path: PathBuf, base_offset: i64) -> SparseIndex<E> {

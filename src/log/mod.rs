@@ -4,6 +4,7 @@
 //! Synchronous: the caller holds the partition's lock for what takes `&mut Log`. Never knows topic names beyond its
 //! directory, nor tokio, nor wire messages. Called by `topic` only.
 
+mod aborted;
 mod append;
 mod by_time;
 mod epochs;
@@ -20,17 +21,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+pub use aborted::AbortedTransaction;
 pub use append::{AppendError, Appended};
 pub use by_time::TimestampedOffset;
 pub use epochs::EpochEnd;
 use epochs::LeaderEpochs;
 pub use files::{FileCache, Region, segment_bytes};
-pub use producers::ActiveProducer;
 use producers::Producers;
+pub use producers::{ActiveProducer, CompletedTransaction, Origin};
 pub use recovery::{OpenMode, RecoveryReport};
 use segment::Segment;
 
 use crate::base::{Clock, ProducerId, TopicId};
+use crate::record::BatchHeader;
 
 /// What the log needs to know of its topic's configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +97,8 @@ pub struct Log {
     recovery_point: i64,
     producers: Producers,
     epochs: LeaderEpochs,
+    /// Whether any segment may have aborted transactions.
+    any_aborted: bool,
 }
 
 /// What a reader takes under the lock; all else it does without.
@@ -104,6 +109,7 @@ pub struct Snapshot {
     pub end: i64,
     /// Bytes of the active segment that belong to offsets below `end`.
     active_bytes: u64,
+    any_aborted: bool,
     /// Position and size of the batch at the asked offset, if it is one of the last appended.
     hint: Option<(u64, u64)>,
 }
@@ -144,6 +150,21 @@ impl Log {
         self.producers.first_open_transaction()
     }
 
+    /// Whether the producer of this batch has a transaction open here, in the batch's epoch.
+    pub fn has_open_transaction(&self, header: &BatchHeader) -> bool {
+        self.producers.has_open_transaction(header)
+    }
+
+    /// A client's batch that would have begun a transaction was refused.
+    pub fn transaction_refused(&mut self, header: &BatchHeader) {
+        self.producers.refused(header, self.env.clock.wall_ms());
+    }
+
+    /// What is known of one producer.
+    pub fn producer(&self, producer_id: ProducerId) -> Option<ActiveProducer> {
+        self.producers.of(producer_id)
+    }
+
     pub fn active_producers(&self) -> Vec<ActiveProducer> {
         self.producers.active()
     }
@@ -179,7 +200,7 @@ impl Log {
         self.end = offset;
         self.recovery_point = self.recovery_point.min(offset);
         self.producers = Producers::default();
-        self.producers.write_snapshot(&self.dir, offset, false)?;
+        self.producers.write_snapshot(&self.dir, offset, offset, false)?;
         let segment = Arc::new(Segment::create(&self.dir, offset)?);
         let file = segment.hold_open()?;
         self.segments = Arc::new(vec![segment.clone()]);
@@ -204,6 +225,7 @@ impl Log {
             log_start: self.log_start,
             end: self.end,
             active_bytes: self.active.segment.size(),
+            any_aborted: self.any_aborted,
             hint: self.active.position_of(offset),
         }
     }
@@ -267,7 +289,7 @@ impl Log {
     /// Makes the files whole: indexes, and the producer snapshot. Not synced: both can be made again from the batches.
     pub fn finish(&mut self) -> Result<(), LogError> {
         self.active.segment.finish_indexes()?;
-        self.producers.write_snapshot(&self.dir, self.end, false)
+        self.producers.write_snapshot(&self.dir, self.end, self.active.segment.base_offset(), false)
     }
 
     /// Ends the log's life in this process, with everything that counts on the disk.
@@ -297,7 +319,40 @@ impl Unsynced {
     }
 }
 
+/// What may be sent, and the number of the segment that it lies in.
+pub struct Found {
+    pub region: Region,
+    segment: usize,
+}
+
 impl Snapshot {
+    /// The aborted transactions that a reader of `offset` must know of to read what was found. As Kafka's, the list goes
+    /// on to the next entry of the offset index behind it.
+    pub fn aborted(&self, offset: i64, found: &Found) -> Vec<AbortedTransaction> {
+        let mut aborted = Vec::new();
+        if !self.any_aborted {
+            return aborted;
+        }
+        let segments = &self.segments[found.segment..];
+        let region_end = found.region.position + found.region.length as u64;
+        let mut upper = None;
+        for segment in segments {
+            // Looked up only where there is something to bound.
+            let bound = || match (segments[0].offset_at(region_end), segments.get(1)) {
+                (Some(offset), _) => offset,
+                (None, Some(next)) => next.base_offset(),
+                (None, None) => self.end,
+            };
+            if !segment.has_aborted() {
+                continue;
+            }
+            if segment.collect_aborted(offset, *upper.get_or_insert_with(bound), &mut aborted) {
+                break;
+            }
+        }
+        aborted
+    }
+
     /// Where the batch that contains `offset` begins and how much may be sent: whole batches up to `upper` (exclusive),
     /// at most `bytes_max` bytes, but the first batch whole if `whole_first`. `None` if there is nothing to send.
     /// `offset` lies in `log_start..=end`.
@@ -308,7 +363,7 @@ impl Snapshot {
         upper: i64,
         bytes_max: u64,
         whole_first: bool,
-    ) -> Result<Option<Region>, LogError> {
+    ) -> Result<Option<Found>, LogError> {
         if offset >= upper {
             return Ok(None);
         }
@@ -329,7 +384,8 @@ impl Snapshot {
                 None => segment.position_of(files, offset, bytes_end)?.map(|b| (b.position, b.header.size() as u64)),
             };
             if let Some((position, bytes)) = start.filter(|(position, _)| *position < bytes_end) {
-                return segment.region(files, position, bytes, bytes_end, bytes_max, whole_first);
+                let region = segment.region(files, position, bytes, bytes_end, bytes_max, whole_first)?;
+                return Ok(region.map(|region| Found { region, segment: at }));
             }
             // Nothing at or after the offset here (compaction took it): go on with the next segment.
             at += 1;

@@ -45,7 +45,7 @@ impl Log {
         recovery_point: i64,
     ) -> Result<(Log, RecoveryReport), LogError> {
         let mut report = RecoveryReport::default();
-        let mut segments = list_segments(dir)?;
+        let (mut segments, any_aborted) = list_segments(dir)?;
         if segments.is_empty() && recovery_point > log_start {
             let why = format!("{}: its segments are gone, though offset {recovery_point} was synced", dir.display());
             return Err(LogError::Corrupt(why));
@@ -68,7 +68,13 @@ impl Log {
         };
         let first_timestamp = first_batch(last, &env)?.map(|h| h.max_timestamp);
         let segments: Vec<Arc<Segment>> = segments.into_iter().map(Arc::new).collect();
-        let producers = load_producers(dir, &segments, &env, end)?;
+        // Indexes of aborted transactions are synced with their segments, and written behind their markers.
+        let doubtful = match mode {
+            OpenMode::Clean if whole.is_some() => segments.len(),
+            OpenMode::Clean | OpenMode::ProcessDied => segments.len() - 1,
+            OpenMode::MachineDied => segments.partition_point(|s| s.base_offset() <= recovery_point).saturating_sub(1),
+        };
+        let (producers, found_aborted) = load_producers(dir, &segments, doubtful, &env, end)?;
         let mut epochs = LeaderEpochs::load(dir);
         if epochs.is_empty() {
             find_epochs(&mut epochs, &segments, &env)?;
@@ -87,6 +93,7 @@ impl Log {
             config,
             producers,
             epochs,
+            any_aborted: any_aborted || found_aborted,
         };
         if log_start > log.end {
             // Its last records are gone, and no offset below the start may be given again.
@@ -99,10 +106,12 @@ impl Log {
     }
 }
 
-/// The segments of a directory, oldest first. Files of an unfinished deletion are removed.
-fn list_segments(dir: &Path) -> Result<Vec<Segment>, LogError> {
+/// The segments of a directory, oldest first, and whether any has a list of aborted transactions. Files of an unfinished
+/// deletion are removed.
+fn list_segments(dir: &Path) -> Result<(Vec<Segment>, bool), LogError> {
     let what = || format!("listing {}", dir.display());
     let mut segments = Vec::new();
+    let mut with_aborted = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(LogError::io(what()))? {
         let entry = entry.map_err(LogError::io(what()))?;
         let name = entry.file_name();
@@ -112,10 +121,20 @@ fn list_segments(dir: &Path) -> Result<Vec<Segment>, LogError> {
         } else if let Some(base_offset) = files::offset_in_name(name, "log") {
             let size = entry.metadata().map_err(LogError::io(what()))?.len();
             segments.push(Segment::existing(dir, base_offset, size));
+        } else if let Some(base_offset) = files::offset_in_name(name, "txnindex") {
+            with_aborted.push(base_offset);
         }
     }
     segments.sort_by_key(Segment::base_offset);
-    Ok(segments)
+    for segment in segments.iter().filter(|s| !with_aborted.contains(&s.base_offset())) {
+        segment.forget_aborted(false);
+    }
+    let any_aborted = !with_aborted.is_empty();
+    with_aborted.retain(|base_offset| segments.binary_search_by_key(base_offset, Segment::base_offset).is_err());
+    for orphan in with_aborted {
+        let _ = std::fs::remove_file(files::offset_file(dir, orphan, "txnindex"));
+    }
+    Ok((segments, any_aborted))
 }
 
 /// The end of a segment that was closed in order: the batches after the last index entry lead exactly to its end.
@@ -253,28 +272,47 @@ fn first_batch(segment: &Segment, env: &LogEnv) -> Result<Option<BatchHeader>, L
 const IN_FLIGHT_BYTES: u64 = 4 << 20;
 const IN_FLIGHT_SEGMENTS: usize = 4;
 
-/// The producer state at `end`: the newest snapshot, and the headers of all batches after it.
-fn load_producers(dir: &Path, segments: &[Arc<Segment>], env: &LogEnv, end: i64) -> Result<Producers, LogError> {
-    let (mut producers, from) = Producers::load(dir, segments[0].base_offset(), end);
+/// The producer state at `end`: a snapshot, and the headers of all batches after it. From the segment `doubtful` on, the
+/// lists of aborted transactions are made anew on the way; answers whether there are any.
+fn load_producers(
+    dir: &Path,
+    segments: &[Arc<Segment>],
+    doubtful: usize,
+    env: &LogEnv,
+    end: i64,
+) -> Result<(Producers, bool), LogError> {
+    let listed_from = segments.get(doubtful).map_or(end, |s| s.base_offset());
+    let (mut producers, from) = Producers::load(dir, segments[0].base_offset(), listed_from.min(end), end);
     if !producers.is_empty() {
         remember_in_flight(&mut producers, segments, env, from)?;
     }
-    if from >= end {
-        return Ok(producers);
+    let mut any_aborted = false;
+    for segment in &segments[doubtful.min(segments.len())..] {
+        segment.forget_aborted(true);
     }
-    let first = segments.partition_point(|s| s.base_offset() <= from).saturating_sub(1);
-    for segment in &segments[first..] {
-        let reached = segment.walk(&env.files, 0, |_, header| {
+    let first =
+        if from >= end { segments.len() } else { segments.partition_point(|s| s.base_offset() <= from).max(1) - 1 };
+    for (at, segment) in segments.iter().enumerate().skip(first) {
+        let file = segment.file(&env.files)?;
+        let reached = segment.walk(&env.files, 0, |position, header| {
             if header.base_offset >= from {
-                producers.appended(header);
+                let marker = segment.marker_at(&file, position, header);
+                let completed = producers.appended(header, marker.as_ref());
+                if let Some(aborted) = completed.filter(|c| !c.committed && at >= doubtful) {
+                    segment.aborted(&aborted, producers.first_open_transaction());
+                    any_aborted = true;
+                }
             }
             ControlFlow::Continue(())
         })?;
         if reached != segment.size() {
             tracing::warn!(segment = %segment.path().display(), position = reached, "no batch here: the segment is damaged");
         }
+        if at >= doubtful && segment.finish_aborted().is_err() {
+            tracing::warn!(segment = %segment.path().display(), "aborted transactions could not be written: they are kept in memory");
+        }
     }
-    Ok(producers)
+    Ok((producers, any_aborted))
 }
 
 /// A snapshot has the last batch of each producer; those before it that may be in flight are in the log.

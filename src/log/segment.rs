@@ -1,4 +1,4 @@
-//! One segment: a `.log` file of batches, back to back, with its two indexes.
+//! One segment: a `.log` file of batches, back to back, with its indexes.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::LogError;
+use super::aborted::{AbortedIndex, AbortedTransaction};
 use super::files::{self, FileCache, Region};
 use super::index::{OffsetEntry, SparseIndex, TimeEntry};
-use crate::record::{BatchHeader, HEADER_BYTES};
+use super::{CompletedTransaction, LogError};
+use crate::record::{BatchHeader, HEADER_BYTES, Marker};
 
 /// Bytes read at once when headers are walked.
 const SCAN_BYTES: usize = 8 << 10;
@@ -22,7 +23,11 @@ pub struct Segment {
     size: AtomicU64,
     handle: Mutex<Handle>,
     indexes: Mutex<Indexes>,
+    aborted: Mutex<AbortedIndex>,
 }
+
+/// Bytes of a control batch that are looked at: more than Kafka's markers have.
+const MARKER_BYTES_MAX: usize = 256;
 
 #[derive(Debug)]
 enum Handle {
@@ -59,6 +64,7 @@ impl Segment {
         let mut segment = Segment::existing(dir, base_offset, 0);
         segment.handle = Mutex::new(Handle::Open(Arc::new(file)));
         segment.indexes = Mutex::new(Indexes::empty(dir, base_offset));
+        segment.forget_aborted(false);
         Ok(segment)
     }
 
@@ -76,6 +82,7 @@ impl Segment {
                 max_known: false,
                 bytes_since_entry: 0,
             }),
+            aborted: Mutex::new(AbortedIndex::existing(files::offset_file(dir, base_offset, "txnindex"))),
         }
     }
 
@@ -139,7 +146,64 @@ impl Segment {
     }
 
     pub fn sync(&self, cache: &FileCache) -> Result<(), LogError> {
-        self.file(cache)?.sync_data().map_err(LogError::io(format_args!("syncing {}", self.path.display())))
+        let what = || format!("syncing {}", self.path.display());
+        self.file(cache)?.sync_data().map_err(LogError::io(what()))?;
+        self.lock_aborted().sync().map_err(LogError::io(what()))
+    }
+
+    /// Enters a transaction that a marker in this segment has aborted; `open` is the first one still open.
+    pub fn aborted(&self, transaction: &CompletedTransaction, open: Option<i64>) {
+        self.lock_aborted().push(AbortedTransaction {
+            producer_id: transaction.producer_id,
+            first_offset: transaction.first_offset,
+            last_offset: transaction.last_offset,
+            last_stable_offset: open.unwrap_or(transaction.last_offset + 1),
+        });
+    }
+
+    pub fn has_aborted(&self) -> bool {
+        !self.lock_aborted().entries().is_empty()
+    }
+
+    /// Adds the aborted transactions that a reader of `offset..upper` must know of; answers whether there can be no more
+    /// of them in later segments.
+    pub fn collect_aborted(&self, offset: i64, upper: i64, found: &mut Vec<AbortedTransaction>) -> bool {
+        for entry in self.lock_aborted().entries() {
+            if entry.last_offset >= offset && entry.first_offset < upper {
+                found.push(*entry);
+            }
+            if entry.last_stable_offset >= upper {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Begins the list of aborted transactions anew, to be filled by whoever walks the segment.
+    pub fn forget_aborted(&self, has_file: bool) {
+        let path = self.path.with_extension("txnindex");
+        *self.lock_aborted() = AbortedIndex::empty(path, has_file);
+    }
+
+    pub fn finish_aborted(&self) -> Result<(), LogError> {
+        let what = format_args!("writing the aborted transactions of {}", self.path.display());
+        self.lock_aborted().finish().map_err(LogError::io(what))
+    }
+
+    /// The offset of the first index entry at or behind `position`.
+    pub fn offset_at(&self, position: u64) -> Option<i64> {
+        self.lock().offsets.first_at_position(position)
+    }
+
+    /// The marker in a control batch at `position`.
+    pub fn marker_at(&self, file: &File, position: u64, header: &BatchHeader) -> Option<Marker> {
+        if !header.is_control() {
+            return None;
+        }
+        let mut bytes = [0; MARKER_BYTES_MAX];
+        let bytes = &mut bytes[..header.size().min(MARKER_BYTES_MAX)];
+        let read = files::read_at(file, bytes, position).ok()?;
+        Marker::read_batch(&bytes[..read])
     }
 
     /// Enters a batch that was written at the segment's end. `interval` is `index.interval.bytes`.
@@ -162,7 +226,9 @@ impl Segment {
         }
         let what = || format!("writing the indexes of {}", self.path.display());
         indexes.offsets.finish().map_err(LogError::io(what()))?;
-        indexes.times.finish().map_err(LogError::io(what()))
+        indexes.times.finish().map_err(LogError::io(what()))?;
+        drop(indexes);
+        self.finish_aborted()
     }
 
     /// The first batch whose last offset is at least `offset`, below `bytes_end`.
@@ -349,6 +415,10 @@ impl Segment {
                 tracing::warn!(path = %path.display(), %error, "could not delete a file of a dropped segment");
             }
         }
+    }
+
+    fn lock_aborted(&self) -> MutexGuard<'_, AbortedIndex> {
+        self.aborted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Indexes> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::base::{Clock, TopicId};
 use crate::record::build::{BatchFields, NewRecord, build};
-use crate::record::{BatchHeader, PreparedBatch};
+use crate::record::{BatchHeader, Marker, PreparedBatch, TransactionVersion};
 
 struct Fixture {
     root: tempfile::TempDir,
@@ -43,7 +43,7 @@ impl Fixture {
     fn write_batches(&self) -> PathBuf {
         let mut log = self.open(OpenMode::Clean);
         for i in 0..200 {
-            log.append(&batch(3, i)).expect("append");
+            log.append(&batch(3, i), Origin::CLIENT).expect("append");
         }
         files::offset_file(&self.dir(), 0, "log")
     }
@@ -89,7 +89,7 @@ fn read_all(log: &Log, env: &LogEnv, from: i64) -> Vec<i64> {
     let mut next = from;
     while next < log.end() {
         let snapshot = log.snapshot(next);
-        let region = snapshot.read(&env.files, next, log.end(), 700, true).expect("read").expect("data");
+        let region = snapshot.read(&env.files, next, log.end(), 700, true).expect("read").expect("data").region;
         let mut bytes = vec![0; region.length];
         region.file.read_exact_at(&mut bytes, region.position).expect("region");
         let mut at = 0;
@@ -110,7 +110,7 @@ fn offsets_are_dense_across_segments_and_reads_find_the_batch_that_holds_an_offs
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     for i in 0..200 {
-        let appended = log.append(&batch(3, i)).expect("append");
+        let appended = log.append(&batch(3, i), Origin::CLIENT).expect("append");
         assert_eq!(appended.base_offset, i * 3);
     }
     assert!(log.segment_count() > 3, "rolled");
@@ -126,7 +126,7 @@ fn a_clean_log_opens_at_its_end_and_a_torn_one_is_cut() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     for i in 0..100 {
-        log.append(&batch(2, i)).expect("append");
+        log.append(&batch(2, i), Origin::CLIENT).expect("append");
     }
     log.close().expect("close");
     drop(log);
@@ -141,7 +141,7 @@ fn a_clean_log_opens_at_its_end_and_a_torn_one_is_cut() {
     let (mut log, report) = fixture.open_from(OpenMode::ProcessDied, 0);
     assert_eq!(log.end(), 198);
     assert!(report.truncated_bytes > 0);
-    assert_eq!(log.append(&batch(2, 500)).expect("append").base_offset, 198);
+    assert_eq!(log.append(&batch(2, 500), Origin::CLIENT).expect("append").base_offset, 198);
     let expected: Vec<i64> = (0..100).map(|i| i * 2).collect();
     assert_eq!(read_all(&log, &fixture.env, 0), expected);
 }
@@ -151,7 +151,7 @@ fn garbage_in_an_index_never_gives_a_wrong_answer_also_after_a_clean_stop() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     for i in 0..100 {
-        log.append(&batch(2, i * 10)).expect("append");
+        log.append(&batch(2, i * 10), Origin::CLIENT).expect("append");
     }
     log.close().expect("close");
     for suffix in ["index", "timeindex"] {
@@ -178,7 +178,7 @@ fn look_ups_by_time_are_exact_to_the_record() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     for i in 0..100 {
-        log.append(&batch(5, i * 100)).expect("append");
+        log.append(&batch(5, i * 100), Origin::CLIENT).expect("append");
     }
     let at = |log: &Log, t: i64| log.snapshot(0).first_at_or_after(&fixture.env.files, t).expect("look up");
     assert_eq!(at(&log, -5).map(|f| f.offset), Some(0));
@@ -196,7 +196,7 @@ fn the_log_start_moves_and_frees_segments() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     for i in 0..200 {
-        log.append(&batch(3, i)).expect("append");
+        log.append(&batch(3, i), Origin::CLIENT).expect("append");
     }
     let before = log.size();
     let segments = log.segments.len();
@@ -211,7 +211,7 @@ fn the_log_start_moves_and_frees_segments() {
     drop(log);
     let (mut log, _) = fixture.open_from(OpenMode::ProcessDied, 600);
     assert_eq!((log.log_start(), log.end()), (600, 600));
-    assert_eq!(log.append(&batch(1, 0)).expect("append").base_offset, 600);
+    assert_eq!(log.append(&batch(1, 0), Origin::CLIENT).expect("append").base_offset, 600);
 }
 
 #[test]
@@ -219,24 +219,39 @@ fn idempotence_survives_both_kinds_of_restart() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     for i in 0..8 {
-        assert_eq!(log.append(&sequenced(2, i, 7, 0, i as i32 * 2)).expect("append").base_offset, i * 2);
+        assert_eq!(
+            log.append(&sequenced(2, i, 7, 0, i as i32 * 2), Origin::CLIENT).expect("append").base_offset,
+            i * 2
+        );
     }
-    let duplicate = log.append(&sequenced(2, 3, 7, 0, 6)).expect("append");
+    let duplicate = log.append(&sequenced(2, 3, 7, 0, 6), Origin::CLIENT).expect("append");
     assert_eq!((duplicate.base_offset, duplicate.duplicate), (6, true));
-    assert!(matches!(log.append(&sequenced(2, 0, 7, 0, 0)), Err(AppendError::OutOfOrderSequence(_))), "too old");
-    assert!(matches!(log.append(&sequenced(2, 0, 7, 0, 18)), Err(AppendError::OutOfOrderSequence(_))), "a gap");
-    assert!(matches!(log.append(&sequenced(1, 0, 7, 1, 3)), Err(AppendError::OutOfOrderSequence(_))), "new epoch");
+    assert!(
+        matches!(log.append(&sequenced(2, 0, 7, 0, 0), Origin::CLIENT), Err(AppendError::OutOfOrderSequence(_))),
+        "too old"
+    );
+    assert!(
+        matches!(log.append(&sequenced(2, 0, 7, 0, 18), Origin::CLIENT), Err(AppendError::OutOfOrderSequence(_))),
+        "a gap"
+    );
+    assert!(
+        matches!(log.append(&sequenced(1, 0, 7, 1, 3), Origin::CLIENT), Err(AppendError::OutOfOrderSequence(_))),
+        "new epoch"
+    );
     assert_eq!(log.end(), 16, "refusals leave nothing");
     drop(log);
     let mut log = fixture.open(OpenMode::ProcessDied);
-    assert!(log.append(&sequenced(2, 7, 7, 0, 14)).expect("append").duplicate);
-    assert_eq!(log.append(&sequenced(2, 8, 7, 0, 16)).expect("append").base_offset, 16);
+    assert!(log.append(&sequenced(2, 7, 7, 0, 14), Origin::CLIENT).expect("append").duplicate);
+    assert_eq!(log.append(&sequenced(2, 8, 7, 0, 16), Origin::CLIENT).expect("append").base_offset, 16);
     log.close().expect("close");
     drop(log);
     let mut log = fixture.open(OpenMode::Clean);
-    assert!(log.append(&sequenced(2, 8, 7, 0, 16)).expect("append").duplicate);
-    assert_eq!(log.append(&sequenced(1, 0, 7, 1, 0)).expect("new epoch").base_offset, 18);
-    assert!(matches!(log.append(&sequenced(1, 0, 7, 0, 18)), Err(AppendError::InvalidProducerEpoch(_))));
+    assert!(log.append(&sequenced(2, 8, 7, 0, 16), Origin::CLIENT).expect("append").duplicate);
+    assert_eq!(log.append(&sequenced(1, 0, 7, 1, 0), Origin::CLIENT).expect("new epoch").base_offset, 18);
+    assert!(matches!(
+        log.append(&sequenced(1, 0, 7, 0, 18), Origin::CLIENT),
+        Err(AppendError::InvalidProducerEpoch(_))
+    ));
 }
 
 /// A snapshot has the last batch of each producer only.
@@ -246,22 +261,25 @@ fn batches_in_flight_are_known_after_a_stop_in_order() {
         let fixture = Fixture::new();
         let mut log = fixture.open(OpenMode::Clean);
         for i in 0..40 {
-            log.append(&sequenced(2, 0, 7, 0, i * 2)).expect("in order");
-            log.append(&sequenced(1, 0, 8, 0, i)).expect("of another");
+            log.append(&sequenced(2, 0, 7, 0, i * 2), Origin::CLIENT).expect("in order");
+            log.append(&sequenced(1, 0, 8, 0, i), Origin::CLIENT).expect("of another");
         }
         if roll {
-            log.append(&batch(1, 3000)).expect("append");
-            log.append(&batch(1, 3000)).expect("rolled");
+            log.append(&batch(1, 3000), Origin::CLIENT).expect("append");
+            log.append(&batch(1, 3000), Origin::CLIENT).expect("rolled");
         }
         log.close().expect("closed");
         drop(log);
         let mut log = fixture.open(OpenMode::Clean);
         for i in 35..40 {
-            let again = log.append(&sequenced(2, 0, 7, 0, i * 2)).expect("known");
+            let again = log.append(&sequenced(2, 0, 7, 0, i * 2), Origin::CLIENT).expect("known");
             assert_eq!((again.duplicate, again.base_offset), (true, i64::from(i) * 3), "batch {i}");
         }
-        assert!(matches!(log.append(&sequenced(2, 0, 7, 0, 68)), Err(AppendError::OutOfOrderSequence(_))), "too old");
-        assert!(!log.append(&sequenced(2, 0, 7, 0, 80)).expect("the next").duplicate);
+        assert!(
+            matches!(log.append(&sequenced(2, 0, 7, 0, 68), Origin::CLIENT), Err(AppendError::OutOfOrderSequence(_))),
+            "too old"
+        );
+        assert!(!log.append(&sequenced(2, 0, 7, 0, 80), Origin::CLIENT).expect("the next").duplicate);
     }
 }
 
@@ -269,10 +287,10 @@ fn batches_in_flight_are_known_after_a_stop_in_order() {
 fn sequences_wrap_to_zero() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
-    log.append(&sequenced(2, 0, 9, 0, i32::MAX - 2)).expect("any first sequence");
-    log.append(&sequenced(3, 0, 9, 0, i32::MAX)).expect("MAX, 0, 1");
-    assert_eq!(log.append(&sequenced(1, 0, 9, 0, 2)).expect("2").base_offset, 5);
-    assert!(log.append(&sequenced(3, 0, 9, 0, i32::MAX)).expect("duplicate").duplicate);
+    log.append(&sequenced(2, 0, 9, 0, i32::MAX - 2), Origin::CLIENT).expect("any first sequence");
+    log.append(&sequenced(3, 0, 9, 0, i32::MAX), Origin::CLIENT).expect("MAX, 0, 1");
+    assert_eq!(log.append(&sequenced(1, 0, 9, 0, 2), Origin::CLIENT).expect("2").base_offset, 5);
+    assert!(log.append(&sequenced(3, 0, 9, 0, i32::MAX), Origin::CLIENT).expect("duplicate").duplicate);
 }
 
 #[test]
@@ -348,11 +366,11 @@ fn a_page_that_a_machine_crash_lost_in_a_sealed_segment_ends_the_log_there() {
 fn records_appended_after_a_clean_start_are_found_by_their_time() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
-    log.append(&batch(1, 100)).expect("append");
+    log.append(&batch(1, 100), Origin::CLIENT).expect("append");
     log.close().expect("closed");
     for (round, timestamp) in [200, 300, 400].into_iter().enumerate() {
         let mut log = fixture.open(OpenMode::Clean);
-        log.append(&batch(1, timestamp)).expect("append");
+        log.append(&batch(1, timestamp), Origin::CLIENT).expect("append");
         let snapshot = log.snapshot(-1);
         let found = snapshot.first_at_or_after(&fixture.env.files, timestamp - 50).expect("looked up").expect("found");
         assert_eq!(found.offset, round as i64 + 1);
@@ -369,13 +387,13 @@ fn no_offset_below_the_start_on_record_is_given_again() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     for i in 0..10 {
-        log.append(&batch(3, i)).expect("append");
+        log.append(&batch(3, i), Origin::CLIENT).expect("append");
     }
     drop(log);
     // The start was moved to 50, and the machine lost what came after 30.
     let (mut log, _) = fixture.open_from(OpenMode::MachineDied, 50);
     assert_eq!((log.log_start(), log.end()), (50, 50));
-    assert_eq!(log.append(&batch(3, 99)).expect("append").base_offset, 50);
+    assert_eq!(log.append(&batch(3, 99), Origin::CLIENT).expect("append").base_offset, 50);
     drop(log);
     let (log, _) = fixture.open_from(OpenMode::ProcessDied, 50);
     assert_eq!(read_all(&log, &fixture.env, 50), [50]);
@@ -389,7 +407,7 @@ fn epochs_are_found_in_the_batches_where_their_file_is_lost() {
         if i % 10 == 9 {
             log.begin_epoch().expect("begun");
         }
-        log.append(&batch(1, i)).expect("append");
+        log.append(&batch(1, i), Origin::CLIENT).expect("append");
     }
     let ends: Vec<_> = (0..=3).map(|epoch| log.epoch_end(epoch)).collect();
     drop(log);
@@ -397,4 +415,114 @@ fn epochs_are_found_in_the_batches_where_their_file_is_lost() {
     let log = fixture.open(OpenMode::ProcessDied);
     assert_eq!(log.leader_epoch(), 3);
     assert_eq!((0..=3).map(|epoch| log.epoch_end(epoch)).collect::<Vec<_>>(), ends);
+}
+
+fn transactional(timestamp: i64, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> PreparedBatch {
+    let record = NewRecord { value: Some(Bytes::from_static(b"value")), timestamp, ..Default::default() };
+    let fields =
+        BatchFields { transactional: true, producer_id, producer_epoch, base_sequence, ..BatchFields::default() };
+    PreparedBatch::trusted(build(&fields, &[record]).expect("build").into()).expect("a batch")
+}
+
+fn marker(producer_id: i64, producer_epoch: i16, committed: bool) -> PreparedBatch {
+    let marker = Marker { committed, coordinator_epoch: 0 };
+    let batch = marker.batch(producer_id, producer_epoch, 1_000).expect("build");
+    PreparedBatch::trusted(batch.into()).expect("a batch")
+}
+
+const VERIFIED: Origin = Origin::Client { verified: Some(TransactionVersion::V2) };
+const ENDS: Origin = Origin::Marker(TransactionVersion::V2);
+
+/// Producer ids and first offsets of the aborted transactions that a reader of `from..` is told of.
+fn aborted(log: &Log, env: &LogEnv, from: i64) -> Vec<(i64, i64)> {
+    let snapshot = log.snapshot(from);
+    let found = snapshot.read(&env.files, from, log.end(), u64::MAX, true).expect("read").expect("data");
+    snapshot.aborted(from, &found).iter().map(|a| (a.producer_id, a.first_offset)).collect()
+}
+
+#[test] // S30
+fn transactions_are_verified_when_they_begin_and_end_with_their_marker() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    let refused = log.append(&transactional(0, 7, 0, 0), Origin::CLIENT);
+    assert!(matches!(refused, Err(AppendError::InvalidTransactionState(_))));
+    assert_eq!(log.end(), 0);
+    log.append(&transactional(0, 7, 0, 0), VERIFIED).expect("the first");
+    log.append(&transactional(0, 7, 0, 1), Origin::CLIENT).expect("goes on");
+    assert_eq!(log.first_open_transaction(), Some(0));
+    let plain = log.append(&sequenced(1, 0, 7, 0, 2), Origin::CLIENT);
+    assert!(matches!(plain, Err(AppendError::InvalidTransactionState(_))), "not of the transaction");
+    assert!(log.append(&transactional(0, 7, 0, 1), Origin::CLIENT).expect("again").duplicate);
+    assert!(matches!(log.append(&marker(7, 0, true), ENDS), Err(AppendError::InvalidProducerEpoch(_))), "not raised");
+    let ended = log.append(&marker(7, 1, true), ENDS).expect("ended").completed.expect("there was one");
+    assert_eq!((ended.first_offset, ended.last_offset, ended.committed), (0, 2, true));
+    assert_eq!(log.first_open_transaction(), None);
+    assert_eq!(log.append(&marker(7, 1, true), ENDS).expect("the same marker").completed, None);
+    let late = log.append(&transactional(0, 7, 0, 2), VERIFIED);
+    assert!(matches!(late, Err(AppendError::InvalidProducerEpoch(_))), "its epoch is over");
+    // A producer that begins anywhere but at 0 has lost something.
+    let lost = log.append(&transactional(0, 8, 0, 3), VERIFIED);
+    assert!(matches!(lost, Err(AppendError::OutOfOrderSequence(_))));
+}
+
+#[test]
+fn nothing_comes_before_a_first_batch_that_was_refused() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    let v1 = Origin::Client { verified: Some(TransactionVersion::V1) };
+    log.transaction_refused(&transactional(0, 7, 0, 0).header);
+    assert!(matches!(log.append(&transactional(0, 7, 0, 1), v1), Err(AppendError::OutOfOrderSequence(_))));
+    log.append(&transactional(0, 7, 0, 0), v1).expect("the refused one");
+    log.append(&transactional(0, 7, 0, 1), v1).expect("and the one behind it");
+}
+
+#[test]
+fn aborted_transactions_are_known_after_every_kind_of_restart() {
+    for mode in [OpenMode::Clean, OpenMode::ProcessDied, OpenMode::MachineDied] {
+        let fixture = Fixture::new();
+        let mut log = fixture.open(OpenMode::Clean);
+        let mut expected = Vec::new();
+        for (epoch, committed) in (0..300).map(|i| (i, i % 3 == 0)) {
+            let at = log.append(&transactional(0, 7, epoch, 0), VERIFIED).expect("begun").base_offset;
+            log.append(&sequenced(3, 0, 9, 0, i32::from(epoch) * 3), Origin::CLIENT).expect("of another");
+            log.append(&marker(7, epoch + 1, committed), ENDS).expect("ended");
+            if !committed {
+                expected.push((7, at));
+            }
+        }
+        let open = log.append(&transactional(0, 8, 0, 0), VERIFIED).expect("stays open").base_offset;
+        assert!(log.segment_count() > 3, "several segments");
+        let all_of = |log: &Log| {
+            let (mut all, mut next) = (Vec::new(), 0);
+            while next < log.end() {
+                all.extend(aborted(log, &fixture.env, next));
+                let snapshot = log.snapshot(next);
+                let found = snapshot.read(&fixture.env.files, next, log.end(), u64::MAX, true);
+                let region = found.expect("read").expect("data").region;
+                let mut bytes = vec![0; region.length];
+                region.file.read_exact_at(&mut bytes, region.position).expect("region");
+                let mut at = 0;
+                while let Some(header) = bytes.get(at..).and_then(BatchHeader::read) {
+                    next = header.next_offset();
+                    at += header.size();
+                }
+            }
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        assert_eq!(all_of(&log), expected);
+        match mode {
+            OpenMode::Clean => log.close().expect("closed"),
+            // The list of the last segment is not what the batches say.
+            _ => drop(std::fs::write(fixture.newest("log").with_extension("txnindex"), b"nonsense")),
+        }
+        drop(log);
+        let mut log = fixture.open(mode);
+        assert_eq!(all_of(&log), expected, "{mode:?}");
+        assert_eq!(log.first_open_transaction(), Some(open), "{mode:?}");
+        let ended = log.append(&marker(8, 1, false), ENDS).expect("ended").completed.expect("it was open");
+        assert_eq!((ended.first_offset, ended.committed), (open, false));
+        assert_eq!(log.first_open_transaction(), None);
+    }
 }

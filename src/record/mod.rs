@@ -6,9 +6,11 @@
 pub mod batch;
 pub mod build;
 pub mod compress;
+pub mod control;
 pub mod iter;
 pub mod validate;
 
 pub use batch::{BatchHeader, HEADER_BYTES};
 pub use compress::Codec;
+pub use control::{Marker, TransactionVersion};
 pub use validate::{PreparedBatch, Rejection, Rules, TimestampType};

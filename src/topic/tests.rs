@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::base::Clock;
 use crate::config::BrokerConfig;
-use crate::log::OpenMode;
+use crate::log::{OpenMode, Origin};
 use crate::record::PreparedBatch;
 use crate::record::build::{BatchFields, NewRecord, build};
 
@@ -114,7 +114,9 @@ async fn acknowledged_batches_that_the_segment_lost_come_back_from_the_wal() {
         let topic = manager.topic("durable").expect("there");
         let partition = topic.partition(0).expect("there");
         for i in 0..50 {
-            let appended = partition.append(manager.env(), &topic.settings().resolved, &batch(i)).expect("appended");
+            let appended = partition
+                .append(manager.env(), &topic.settings().resolved, &batch(i), Origin::CLIENT)
+                .expect("appended");
             appended.ticket.expect("through the WAL").committed().await.expect("durable");
         }
         let copy = as_after_a_crash(dir.path());
@@ -169,7 +171,8 @@ async fn a_checkpoint_syncs_what_rests_on_the_wal_whatever_the_topic_asks_now() 
     let id = create_with(&manager, "t", 1, durable()).await;
     let topic = manager.topic("t").expect("there");
     let partition = topic.partition(0).expect("there");
-    let appended = partition.append(manager.env(), &topic.settings().resolved, &batch(1)).expect("appended");
+    let appended =
+        partition.append(manager.env(), &topic.settings().resolved, &batch(1), Origin::CLIENT).expect("appended");
     appended.ticket.expect("through the WAL").committed().await.expect("durable");
     let record = MetadataRecord::TopicConfig { id: id.0.as_u128(), configs: BTreeMap::new() };
     manager.change(vec![Touch::Topic("t".into())], move |_| (vec![record], ())).await.expect("changed");
@@ -195,7 +198,7 @@ async fn what_the_logs_and_checkpoints_know_is_used_where_the_metadata_is_lost()
             BatchFields { producer_id: 4711, producer_epoch: 0, base_sequence: sequence, ..Default::default() };
         let built = build(&fields, std::slice::from_ref(&record)).expect("build");
         let batch = PreparedBatch::trusted(built.into()).expect("a batch");
-        partition.append(manager.env(), &topic.settings().resolved, &batch).expect("appended");
+        partition.append(manager.env(), &topic.settings().resolved, &batch, Origin::CLIENT).expect("appended");
     }
     let record = MetadataRecord::LogStart { id: id.0.as_u128(), partition: 0, offset: 2 };
     manager.change(vec![Touch::Topic("t".into())], move |_| (vec![record], ())).await.expect("changed");

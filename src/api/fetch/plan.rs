@@ -207,6 +207,9 @@ impl Planner {
         row.last_stable_offset = read.last_stable_offset;
         row.log_start = read.log_start;
         row.region = read.region;
+        if let Some(aborted) = &mut row.aborted {
+            *aborted = read.aborted.iter().map(|a| (a.producer_id, a.first_offset)).collect();
+        }
         Ok(row)
     }
 

@@ -196,12 +196,30 @@ impl ClassicGroup {
         if generation < 0 && member_id.is_empty() && instance_id.is_none() {
             return Err(GroupError::UnknownMemberId);
         }
+        self.check_committer(member_id, instance_id, generation)?;
+        if self.state == ClassicState::CompletingRebalance {
+            return Err(GroupError::RebalanceInProgress);
+        }
+        Ok(())
+    }
+
+    /// The same for TxnOffsetCommit: its older versions name neither member nor generation.
+    pub fn check_transactional_commit(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), GroupError> {
+        if generation < 0 && (self.is_empty() || (member_id.is_empty() && instance_id.is_none())) {
+            return Ok(());
+        }
+        self.check_committer(member_id, instance_id, generation)
+    }
+
+    fn check_committer(&self, member_id: &str, instance_id: Option<&str>, generation: i32) -> Result<(), GroupError> {
         self.check_member(member_id, instance_id)?;
         if generation != self.generation {
             return Err(GroupError::IllegalGeneration);
-        }
-        if self.state == ClassicState::CompletingRebalance {
-            return Err(GroupError::RebalanceInProgress);
         }
         Ok(())
     }

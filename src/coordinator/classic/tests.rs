@@ -67,7 +67,7 @@ impl Fixture {
             self.shard.timers.arm(deadline, key);
         }
         for record in &effects.records {
-            self.shard.replay(record);
+            self.shard.replay(record, 0, None);
         }
         effects.send_answers(None);
         result

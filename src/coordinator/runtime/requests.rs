@@ -2,11 +2,19 @@
 
 use super::{Done, GroupCoordinator};
 use crate::coordinator::GroupError;
+use crate::coordinator::PendingOffsets;
 use crate::coordinator::classic::{JoinRequest, JoinResponse, Leaving, SyncRequest, SyncResponse};
 use crate::coordinator::consumer::describe::DescribedGroup as DescribedConsumerGroup;
 use crate::coordinator::consumer::{self, HeartbeatRequest, HeartbeatResponse};
 use crate::coordinator::offsets::{GroupOffsets, OffsetCommitRequest};
 use crate::coordinator::shard::{DescribedGroup, GroupListing, Parked};
+
+/// What a group has committed, and what open transactions may commit.
+#[derive(Clone, Copy)]
+pub struct Committed<'a> {
+    pub offsets: Option<&'a GroupOffsets>,
+    pub pending: &'a PendingOffsets,
+}
 
 impl GroupCoordinator {
     /// Joins; the answer comes through `parked`.
@@ -47,11 +55,11 @@ impl GroupCoordinator {
         group: &str,
         member_id: Option<&str>,
         epoch: i32,
-        read: impl FnOnce(&GroupOffsets) -> T,
+        read: impl FnOnce(Committed<'_>) -> T,
     ) -> Result<T, GroupError> {
         let done = self.run(group, |shard, _, _| {
             shard.may_fetch(group, member_id, epoch)?;
-            Ok(read(shard.committed(group).unwrap_or(&GroupOffsets::default())))
+            Ok(read(Committed { offsets: shard.committed(group), pending: shard.pending() }))
         })?;
         done.response
     }
@@ -80,7 +88,7 @@ impl GroupCoordinator {
 
     /// Every group there is.
     pub fn list(&self) -> Result<Vec<GroupListing>, GroupError> {
-        let Some(shards) = self.shards() else { return Ok(Vec::new()) };
+        let Some(shards) = self.internal.slots() else { return Ok(Vec::new()) };
         let mut all = Vec::new();
         for index in 0..shards.len() {
             all.extend(self.run_on(index, |shard, _, _| shard.list().collect::<Vec<_>>())?.response);

@@ -51,7 +51,7 @@ impl ConfiguredLimits {
 impl GroupCoordinator {
     /// The limits of the configuration in force; read anew when that changes.
     fn limits(&self) -> (classic::Limits, Arc<consumer::Limits>) {
-        let config = self.topics.config();
+        let config = self.topics().config();
         let mut known = lock(&self.limits);
         let current = match known.take() {
             Some(current) if Arc::ptr_eq(&current.of, &config) => current,
@@ -65,9 +65,9 @@ impl GroupCoordinator {
     pub(super) fn within<T>(&self, operation: impl FnOnce(&Environment<'_>) -> T) -> T {
         let (limits, _) = self.limits();
         operation(&Environment {
-            now_ms: self.clock.timer_ms(),
+            now_ms: self.clock().timer_ms(),
             limits: &limits,
-            topics: &Known(&self.topics),
+            topics: &Known(self.topics()),
             limits_of: &|group| self.consumer_limits(group),
         })
     }
@@ -76,7 +76,7 @@ impl GroupCoordinator {
     pub fn consumer_limits(&self, group: &str) -> consumer::Limits {
         let (_, limits) = self.limits();
         let mut limits = consumer::Limits::clone(&limits);
-        if let Some(own) = self.topics.group_config(group) {
+        if let Some(own) = self.topics().group_config(group) {
             let set = |key: &str, limit: &mut i32| {
                 if let Some(value) = own.get(key).and_then(|value| value.trim().parse().ok()) {
                     *limit = value;

@@ -93,6 +93,9 @@ impl Shard {
         for (topic, partition, _) in self.offsets.get(group).into_iter().flat_map(GroupOffsets::iter) {
             effects.records.push(tombstone(group, topic, partition));
         }
+        for (topic, partition, _) in self.pending.of_group(group).flat_map(GroupOffsets::iter) {
+            effects.records.push(tombstone(group, topic, partition));
+        }
         self.delete_group(group, effects);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::kip848;
+use crate::base::ProducerId;
 use crate::coordinator::classic::Limits;
 use crate::coordinator::records::GroupRecord;
 use crate::coordinator::runtime::Done;
@@ -21,6 +22,10 @@ type Answer = Box<dyn FnOnce(Option<Arc<Ticket>>) + Send>;
 pub struct Effects {
     pub wall_ms: i64,
     pub records: Vec<GroupRecord>,
+    /// The producer, with its epoch, in whose transaction the records are.
+    pub transaction: Option<(ProducerId, i16)>,
+    /// Whether the records go through the WAL, whatever the topic's configuration says.
+    pub durable: bool,
     /// Groups whose regular expressions are to be resolved next.
     pub resolve: Vec<String>,
     answers: Vec<Answer>,
@@ -29,7 +34,15 @@ pub struct Effects {
 
 impl Effects {
     pub fn new(wall_ms: i64) -> Effects {
-        Effects { wall_ms, records: Vec::new(), resolve: Vec::new(), answers: Vec::new(), armed: Vec::new() }
+        Effects {
+            wall_ms,
+            records: Vec::new(),
+            transaction: None,
+            durable: false,
+            resolve: Vec::new(),
+            answers: Vec::new(),
+            armed: Vec::new(),
+        }
     }
 
     pub fn answer<R: Send + 'static>(&mut self, parked: Parked<R>, response: R) {

@@ -4,6 +4,7 @@ mod admin;
 mod consumer;
 mod effects;
 mod offsets;
+mod transactions;
 
 use std::collections::HashMap;
 
@@ -13,8 +14,10 @@ use super::consumer as kip848;
 use super::offsets::{GroupOffsets, tombstone};
 use super::records::GroupRecord;
 use super::timers::{MemberTimer, TimerKey, Timers};
+use crate::base::ProducerId;
 pub use admin::{DescribedGroup, DescribedMember, GroupListing};
 pub use effects::{Effects, Environment, Parked};
+pub use transactions::PendingOffsets;
 
 /// A group by its protocol.
 #[derive(Debug)]
@@ -37,6 +40,7 @@ impl Group {
 pub struct Shard {
     groups: HashMap<String, Group>,
     offsets: HashMap<String, GroupOffsets>,
+    pending: PendingOffsets,
     /// Timers of members of consumer groups.
     deadlines: HashMap<(String, String, MemberTimer), consumer::MemberDeadline>,
     pub timers: Timers,
@@ -165,16 +169,16 @@ impl Shard {
 
     /// Applies a record that was appended: the only way in which offsets and consumer groups change. Classic groups have
     /// changed before.
-    pub fn replay(&mut self, record: &GroupRecord) {
+    pub fn replay(&mut self, record: &GroupRecord, offset: i64, transaction: Option<ProducerId>) {
         match record {
-            GroupRecord::Offset { .. } => self.replay_offset(record),
+            GroupRecord::Offset { .. } => self.replay_offset(record, offset, transaction),
             GroupRecord::Consumer { group, change } => self.replay_consumer(group, change),
             GroupRecord::ClassicGroup { .. } => {}
         }
     }
 
     /// Applies a record of the log while the shard is loaded.
-    pub fn load(&mut self, record: GroupRecord) {
+    pub fn load(&mut self, record: GroupRecord, offset: i64, transaction: Option<ProducerId>) {
         match record {
             GroupRecord::ClassicGroup { group, value: Some(value) } => {
                 self.groups.insert(group.clone(), Group::Classic(ClassicGroup::load(&group, value)));
@@ -185,7 +189,7 @@ impl Shard {
                     self.groups.remove(&group);
                 }
             }
-            other => self.replay(&other),
+            other => self.replay(&other, offset, transaction),
         }
     }
 
@@ -198,6 +202,11 @@ impl Shard {
             }
             if !self.groups.contains_key(group) {
                 self.groups.insert(group.clone(), Group::Classic(ClassicGroup::new(group, effects.wall_ms)));
+            }
+        }
+        for group in self.pending.groups() {
+            if !self.groups.contains_key(group) {
+                self.groups.insert(group.to_owned(), Group::Classic(ClassicGroup::new(group, effects.wall_ms)));
             }
         }
         let ids: Vec<String> = self.groups.keys().cloned().collect();

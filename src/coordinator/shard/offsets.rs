@@ -1,6 +1,7 @@
 //! Committed offsets in a shard: commit, fetch, delete, expire.
 
-use super::{Effects, Environment, Group, Shard, kip848};
+use super::{Effects, Environment, Group, PendingOffsets, Shard, kip848};
+use crate::base::ProducerId;
 use crate::coordinator::GroupError;
 use crate::coordinator::classic::{ClassicGroup, ClassicState, Limits};
 use crate::coordinator::offsets::{self, Commit, CommittedOffset, GroupOffsets, OffsetCommitRequest};
@@ -38,27 +39,32 @@ impl Shard {
             None if request.version >= 9 => return Err(GroupError::GroupIdNotFound),
             None => return Err(GroupError::IllegalGeneration),
         }
-        let results = request
-            .commits
-            .iter()
-            .map(|commit: &Commit| {
-                // Kafka counts the units of a Java string.
-                if commit.metadata.encode_utf16().count() > env.limits.offset_metadata_units_max {
-                    return Err(GroupError::OffsetMetadataTooLarge);
+        Ok(Shard::commit_records(request, env, effects))
+    }
+
+    /// A record for each partition that may be committed.
+    pub(super) fn commit_records(
+        request: &OffsetCommitRequest,
+        env: &Environment<'_>,
+        effects: &mut Effects,
+    ) -> Vec<Result<(), GroupError>> {
+        let each = request.commits.iter().map(|commit: &Commit| {
+            // Kafka counts the units of a Java string.
+            if commit.metadata.encode_utf16().count() > env.limits.offset_metadata_units_max {
+                return Err(GroupError::OffsetMetadataTooLarge);
+            }
+            // Looked up here: what is committed before the topic goes, goes with it (`topic_deleted`).
+            match env.topics.topic(&commit.topic) {
+                None => return Err(GroupError::UnknownTopicOrPartition),
+                Some((id, _)) if !commit.topic_id.is_zero() && commit.topic_id != id => {
+                    return Err(GroupError::UnknownTopicId);
                 }
-                // Looked up here: what is committed before the topic goes, goes with it (`topic_deleted`).
-                match env.topics.topic(&commit.topic) {
-                    None => return Err(GroupError::UnknownTopicOrPartition),
-                    Some((id, _)) if !commit.topic_id.is_zero() && commit.topic_id != id => {
-                        return Err(GroupError::UnknownTopicId);
-                    }
-                    Some(_) => {}
-                }
-                effects.records.push(offsets::record_of(request, commit, effects.wall_ms));
-                Ok(())
-            })
-            .collect();
-        Ok(results)
+                Some(_) => {}
+            }
+            effects.records.push(offsets::record_of(request, commit, effects.wall_ms));
+            Ok(())
+        });
+        each.collect()
     }
 
     /// Whether this member may ask what the group has committed (OffsetFetch v9 and later).
@@ -71,6 +77,10 @@ impl Shard {
 
     pub fn committed(&self, group: &str) -> Option<&GroupOffsets> {
         self.offsets.get(group)
+    }
+
+    pub fn pending(&self) -> &PendingOffsets {
+        &self.pending
     }
 
     /// One result for each partition, or why none is deleted.
@@ -108,7 +118,8 @@ impl Shard {
                 if subscribed {
                     return Err(GroupError::GroupSubscribedToTopic);
                 }
-                if committed.is_some_and(|o| o.get(topic, *partition).is_some()) {
+                let pending = self.pending.contains(group, topic, *partition);
+                if pending || committed.is_some_and(|o| o.get(topic, *partition).is_some()) {
                     effects.records.push(offsets::tombstone(group, topic, *partition));
                 }
                 Ok(())
@@ -123,6 +134,8 @@ impl Shard {
             let gone = committed.partitions_of(topic).map(|partition| offsets::tombstone(group, topic, partition));
             effects.records.extend(gone);
         }
+        let pending = self.pending.partitions_of(topic);
+        effects.records.extend(pending.map(|(group, partition)| offsets::tombstone(group, topic, partition)));
     }
 
     /// Offsets past their retention, and groups that are left with nothing.
@@ -134,7 +147,8 @@ impl Shard {
             for (topic, partitions) in committed.into_iter().flat_map(GroupOffsets::topics) {
                 let retention = Retention::of(group, topic);
                 for (partition, offset) in partitions {
-                    if retention.is_over(offset, effects.wall_ms, limits.offsets_retention_ms) {
+                    let over = retention.is_over(offset, effects.wall_ms, limits.offsets_retention_ms);
+                    if over && !self.pending.contains(id, topic, *partition) {
                         effects.records.push(offsets::tombstone(id, topic, *partition));
                     } else {
                         left += 1;
@@ -142,7 +156,7 @@ impl Shard {
                 }
             }
             let pending = matches!(group, Group::Classic(group) if group.has_pending());
-            if left == 0 && group.is_empty() && !pending {
+            if left == 0 && group.is_empty() && !pending && !self.pending.has_group(id) {
                 gone.push(id.clone());
             }
         }
@@ -151,24 +165,30 @@ impl Shard {
         }
     }
 
-    pub(super) fn replay_offset(&mut self, record: &GroupRecord) {
+    /// Applies a record at its offset in the log, of a producer's transaction or of none.
+    pub(super) fn replay_offset(&mut self, record: &GroupRecord, offset: i64, transaction: Option<ProducerId>) {
         let GroupRecord::Offset { group, topic, partition, value } = record else { return };
-        match value {
-            Some(value) => {
+        match (value, transaction) {
+            (Some(value), Some(producer_id)) => {
+                let committed = CommittedOffset::of(value.clone(), offset);
+                self.pending.insert(producer_id, group, topic, *partition, committed);
+            }
+            (Some(value), None) => {
                 if !self.offsets.contains_key(group) {
                     self.offsets.insert(group.clone(), GroupOffsets::default());
                 }
                 if let Some(committed) = self.offsets.get_mut(group) {
-                    committed.insert(topic, *partition, value.clone().into());
+                    committed.insert(topic, *partition, CommittedOffset::of(value.clone(), offset));
                 }
             }
-            None => {
+            (None, _) => {
                 if let Some(committed) = self.offsets.get_mut(group) {
                     committed.remove(topic, *partition);
                     if committed.is_empty() {
                         self.offsets.remove(group);
                     }
                 }
+                self.pending.remove(group, topic, *partition);
             }
         }
     }

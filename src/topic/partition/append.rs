@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{OpenLog, Partition, PartitionEnv, PartitionError, State, is_passing};
 use crate::config::TopicConfig;
-use crate::log::{AppendError, Appended, LogError};
+use crate::log::{AppendError, Appended, LogError, Origin};
 use crate::record::PreparedBatch;
 use crate::topic::metadata::{KIND_BARRIER, KIND_BATCH};
 use crate::topic::upkeep::Task;
@@ -25,8 +25,21 @@ impl Partition {
         env: &PartitionEnv,
         config: &TopicConfig,
         batch: &PreparedBatch,
+        origin: Origin,
     ) -> Result<AppendOutcome, PartitionError> {
-        let journalled = |flush_messages: i64| flush_messages == 1 && env.wal().is_enabled();
+        self.append_in(env, config, batch, origin, false)
+    }
+
+    /// As [`Partition::append`]; `durable` asks for the way through the WAL whatever the topic's configuration says.
+    pub fn append_in(
+        self: &Arc<Self>,
+        env: &PartitionEnv,
+        config: &TopicConfig,
+        batch: &PreparedBatch,
+        origin: Origin,
+        durable: bool,
+    ) -> Result<AppendOutcome, PartitionError> {
+        let journalled = |flush_messages: i64| (durable || flush_messages == 1) && env.wal().is_enabled();
         if journalled(config.flush_messages) && !env.wal().has_room_for_batches() {
             return Err(PartitionError::Storage(WalError::NoSpace.to_string()));
         }
@@ -40,7 +53,7 @@ impl Partition {
             open.wal_continuous = true;
         }
         let segments = open.log.segment_count();
-        let appended = open.log.append(batch).map_err(|e| match e {
+        let appended = open.log.append(batch, origin).map_err(|e| match e {
             AppendError::Storage(error) => error.into(),
             other => PartitionError::Append(other),
         })?;
@@ -55,6 +68,9 @@ impl Partition {
             return Ok(AppendOutcome { appended, log_start, ticket });
         }
         let mut ticket = None;
+        if let Some(ended) = appended.completed.filter(|_| through_wal) {
+            open.ended.push_back((ended.first_offset, ended.last_offset));
+        }
         if through_wal {
             ticket = Some(self.journal(env, open, batch, &appended)?);
         } else {
@@ -66,7 +82,7 @@ impl Partition {
                 }
                 open.unflushed_messages = 0;
             }
-            open.high_watermark = appended.end;
+            open.raise_high_watermark(appended.end);
         }
         let rolled = open.log.segment_count() > segments;
         drop(state);
@@ -119,11 +135,11 @@ impl Partition {
                 open.wal_continuous = false;
                 open.wal_breaks += 1;
             } else if breaks == open.wal_breaks {
-                open.high_watermark = open.high_watermark.max(end);
+                open.raise_high_watermark(end);
             } else if let Err(error) = open.log.flush() {
                 self.go_offline(&mut state, format!("a batch behind a refused one could not be synced: {error}"));
             } else {
-                open.high_watermark = open.high_watermark.max(end);
+                open.raise_high_watermark(end);
             }
         }
         drop(state);

@@ -8,6 +8,7 @@ mod disk;
 mod open;
 mod read;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
@@ -69,6 +70,8 @@ struct OpenLog {
     log: Log,
     /// Readers see what lies below: with durable topics it follows the WAL, else the end of the log.
     high_watermark: i64,
+    /// First and last offsets of transactions whose markers are not below the high watermark yet.
+    ended: VecDeque<(i64, i64)>,
     settings: Settings,
     /// Whether everything before the next append is on the disk or in the WAL.
     wal_continuous: bool,

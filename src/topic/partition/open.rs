@@ -1,5 +1,6 @@
 //! Opening a log at its first use, and running something on an open one.
 
+use std::collections::VecDeque;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
@@ -103,6 +104,7 @@ impl Partition {
         Ok(OpenLog {
             high_watermark: log.end(),
             log,
+            ended: VecDeque::new(),
             settings: Settings { flush_messages: config.flush_messages },
             wal_continuous: false,
             wal_breaks: 0,

@@ -2,7 +2,7 @@
 
 use super::{OpenLog, Partition, PartitionEnv, PartitionError, State};
 use crate::config::TopicConfig;
-use crate::log::{Region, Snapshot, TimestampedOffset};
+use crate::log::{AbortedTransaction, Region, Snapshot, TimestampedOffset};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -17,6 +17,8 @@ pub struct ReadOutcome {
     pub last_stable_offset: i64,
     pub log_start: i64,
     pub region: Option<Region>,
+    /// What a reader of committed records skips in the region.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// The offsets of a partition at one moment.
@@ -40,12 +42,26 @@ impl Offsets {
 }
 
 impl OpenLog {
+    pub(super) fn raise_high_watermark(&mut self, end: i64) {
+        self.high_watermark = self.high_watermark.max(end);
+        while self.ended.front().is_some_and(|(_, marker)| *marker < self.high_watermark) {
+            self.ended.pop_front();
+        }
+    }
+
+    /// Everything below belongs to transactions that have ended, with markers that readers can see.
+    fn last_stable_offset(&self) -> i64 {
+        let ended = self.ended.iter().map(|(first, _)| *first).min();
+        let first = [self.log.first_open_transaction(), ended].into_iter().flatten().min();
+        first.map_or(self.high_watermark, |first| first.max(self.log.log_start()).min(self.high_watermark))
+    }
+
     fn offsets(&self) -> Offsets {
         let high_watermark = self.high_watermark;
         Offsets {
             log_start: self.log.log_start(),
             high_watermark,
-            last_stable_offset: self.log.first_open_transaction().map_or(high_watermark, |o| o.min(high_watermark)),
+            last_stable_offset: self.last_stable_offset(),
             end: self.log.end(),
             leader_epoch: self.log.leader_epoch(),
         }
@@ -68,12 +84,17 @@ impl Partition {
             return Err(PartitionError::OffsetOutOfRange { log_start: offsets.log_start, end: offsets.end });
         }
         let upper = offsets.visible_to(isolation);
-        let region = snapshot.read(&env.log.files, offset, upper, bytes_max, whole_first)?;
+        let found = snapshot.read(&env.log.files, offset, upper, bytes_max, whole_first)?;
+        let aborted = match &found {
+            Some(found) if isolation == Isolation::ReadCommitted => snapshot.aborted(offset, found),
+            _ => Vec::new(),
+        };
         Ok(ReadOutcome {
             high_watermark: offsets.high_watermark,
             last_stable_offset: offsets.last_stable_offset,
             log_start: offsets.log_start,
-            region,
+            region: found.map(|found| found.region),
+            aborted,
         })
     }
 

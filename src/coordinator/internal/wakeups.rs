@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{GroupCoordinator, Slot, lock};
+use super::{InternalTopic, Slot, lock};
 use crate::base::Clock;
 
 /// Deadlines of shards, one each.
@@ -68,47 +68,38 @@ impl Wakeups {
     }
 }
 
-impl GroupCoordinator {
-    pub(super) fn schedule(&self, index: usize, slot: &mut Slot, at: Option<i64>) {
+impl<S> InternalTopic<S> {
+    /// Looks after the shard at that time, on the clock of timers; not at all for `None`.
+    pub fn schedule(&self, index: usize, slot: &mut Slot<S>, at: Option<i64>) {
         if slot.scheduled != at {
             self.wakeups.reschedule(index, slot.scheduled, at);
             slot.scheduled = at;
         }
     }
 
-    /// The thread: loads what there is, then sleeps until the earliest deadline, or until there is an earlier one.
-    pub(super) fn run_timers(&self) {
-        for index in 0..self.shards().map_or(0, |shards| shards.len()) {
+    /// Runs a coordinator's timers on the calling thread until [`InternalTopic::stop_timers`]: every shard once, so that
+    /// it is loaded, and then each when its time has come.
+    pub fn run_timers(&self, mut run: impl FnMut(usize)) {
+        for index in 0..self.slots().map_or(0, |slots| slots.len()) {
             if self.wakeups.is_stopping() {
                 return;
             }
-            self.run_due(index);
+            self.due(index, &mut run);
         }
         while let Some(index) = self.wakeups.next(&self.clock) {
-            self.run_due(index);
+            self.due(index, &mut run);
         }
     }
 
-    /// Runs the timers of a shard whose time has come.
-    fn run_due(&self, index: usize) {
-        let Some(shards) = self.shards() else { return };
-        if let Some(slot) = shards.get(index) {
+    fn due(&self, index: usize, run: &mut impl FnMut(usize)) {
+        let Some(slots) = self.slots() else { return };
+        if let Some(slot) = slots.get(index) {
             self.schedule(index, &mut lock(slot), None);
+            run(index);
         }
-        // One an operation: what a timer does to a consumer group is seen by the next only once it is replayed.
-        loop {
-            let fired = self.run_on(index, |shard, env, effects| {
-                let due = shard.timers.take_due(env.now_ms);
-                due.map(|key| shard.timer_fired(key, env, effects))
-            });
-            match fired {
-                Ok(done) if done.response.is_some() => {}
-                Ok(_) => return,
-                Err(error) => {
-                    tracing::error!(partition = index, %error, "the timers of a shard could not be run");
-                    return;
-                }
-            }
-        }
+    }
+
+    pub fn stop_timers(&self) {
+        self.wakeups.stop();
     }
 }

@@ -1,36 +1,26 @@
-//! Loading a shard: its partition of the internal topic, read from the start and replayed.
+//! Reading a partition of an internal topic from its start.
 
 use std::os::unix::fs::FileExt;
 
-use super::GroupCoordinator;
-use crate::coordinator::records::GroupRecord;
-use crate::coordinator::shard::{Effects, Shard};
-use crate::coordinator::{GroupError, OFFSETS_TOPIC};
+use super::InternalTopic;
 use crate::record::compress::{Codec, DECOMPRESSED_BYTES_MAX, decompress};
 use crate::record::iter::Records;
-use crate::record::{BatchHeader, HEADER_BYTES};
-use crate::topic::{Isolation, Topic};
+use crate::record::{BatchHeader, HEADER_BYTES, Marker};
+use crate::topic::Isolation;
 
 /// Bytes of the internal topic that are read at once.
 const LOAD_BYTES: u64 = 1 << 20;
 
-impl GroupCoordinator {
-    /// Reads the partition from its start and replays what is there.
-    pub(super) fn load(&self, index: usize) -> Result<Shard, GroupError> {
-        let topic = self.topics.topic(OFFSETS_TOPIC).ok_or(GroupError::NotCoordinator)?;
-        let mut shard = Shard::default();
-        self.replay_partition(&topic, index, &mut shard).map_err(|why| {
-            tracing::error!(partition = index, why, "a shard of groups could not be loaded");
-            GroupError::CoordinatorNotAvailable
-        })?;
-        let mut effects = Effects::new(self.clock.wall_ms());
-        self.within(|env| shard.loaded(env, &mut effects));
-        // Leftovers that cannot be deleted now are when it is loaded the next time.
-        let _ = self.finish(index, &mut shard, &mut effects);
-        Ok(shard)
-    }
+/// What is found in a partition, in order.
+pub enum Loaded<'a> {
+    Record { batch: &'a BatchHeader, offset: i64, key: &'a [u8], value: Option<&'a [u8]> },
+    Marker { batch: &'a BatchHeader, marker: Marker },
+}
 
-    fn replay_partition(&self, topic: &Topic, index: usize, shard: &mut Shard) -> Result<(), String> {
+impl<S> InternalTopic<S> {
+    /// Hands everything in the partition to `each`, from the start.
+    pub fn read(&self, index: usize, mut each: impl FnMut(Loaded<'_>)) -> Result<(), String> {
+        let topic = self.topics.topic(self.name).ok_or("the topic is gone")?;
         let partition = topic.partition(index as i32).ok_or("no such partition")?;
         let (env, settings) = (self.topics.env(), topic.settings());
         let offsets = partition.offsets(env, &settings.resolved).map_err(|e| e.to_string())?;
@@ -44,7 +34,7 @@ impl GroupCoordinator {
             region.file.read_exact_at(&mut bytes, region.position).map_err(|e| e.to_string())?;
             let before = next;
             for batch in batches(&bytes) {
-                load_batch(batch, shard)?;
+                load_batch(batch, &mut each)?;
                 next = BatchHeader::read(batch).map_or(next, |h| h.next_offset().max(next));
             }
             if next == before {
@@ -68,21 +58,22 @@ fn batches(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn load_batch(batch: &[u8], shard: &mut Shard) -> Result<(), String> {
-    let header = BatchHeader::read(batch).ok_or("no batch")?;
+fn load_batch(bytes: &[u8], each: &mut impl FnMut(Loaded<'_>)) -> Result<(), String> {
+    let header = BatchHeader::read(bytes).ok_or("no batch")?;
+    let batch = &header;
     if header.is_control() {
+        if let Some(marker) = Marker::read_batch(bytes) {
+            each(Loaded::Marker { batch, marker });
+        }
         return Ok(());
     }
     let codec = Codec::from_bits(header.codec_bits()).ok_or("an unknown codec")?;
-    let records = decompress(codec, &batch[HEADER_BYTES..], DECOMPRESSED_BYTES_MAX).map_err(|e| format!("{e:?}"))?;
+    let records = decompress(codec, &bytes[HEADER_BYTES..], DECOMPRESSED_BYTES_MAX).map_err(|e| format!("{e:?}"))?;
     for record in Records::new(&records, header.record_count) {
         let record = record.map_err(|e| e.0.to_owned())?;
-        match record.key.map(|key| GroupRecord::decode(key, record.value)) {
-            Some(Ok(Some(loaded))) => shard.load(loaded),
-            Some(Err(malformed)) => {
-                tracing::warn!(offset = header.base_offset, %malformed, "skipped a record of a group")
-            }
-            Some(Ok(None)) | None => {}
+        let offset = header.base_offset + i64::from(record.offset_delta);
+        if let Some(key) = record.key {
+            each(Loaded::Record { batch, offset, key, value: record.value });
         }
     }
     Ok(())
