@@ -9,7 +9,6 @@ use ottla::api::{APIS, Api};
 const BEGIN: &str = "<!-- APIs: generated -->\n";
 const END: &str = "<!-- end of APIs -->";
 
-const TRANSACTIONS: &str = "transactions are not served yet";
 const SECURITY: &str = "SASL, ACLs and delegation tokens are not served yet";
 const QUOTAS: &str = "quotas are not served yet";
 const SHARE: &str = "share groups are not served yet";
@@ -37,13 +36,13 @@ const KAFKA: &[(i16, &str, (i16, i16), &str)] = &[
     (19, "CreateTopics", (2, 7), ""),
     (20, "DeleteTopics", (1, 6), ""),
     (21, "DeleteRecords", (0, 2), ""),
-    (22, "InitProducerId", (0, 5), "for idempotent producers; transactional ids are refused"),
+    (22, "InitProducerId", (0, 5), ""),
     (23, "OffsetForLeaderEpoch", (2, 4), ""),
-    (24, "AddPartitionsToTxn", (0, 5), TRANSACTIONS),
-    (25, "AddOffsetsToTxn", (0, 4), TRANSACTIONS),
-    (26, "EndTxn", (0, 5), TRANSACTIONS),
-    (27, "WriteTxnMarkers", (1, 2), TRANSACTIONS),
-    (28, "TxnOffsetCommit", (0, 5), TRANSACTIONS),
+    (24, "AddPartitionsToTxn", (0, 5), ""),
+    (25, "AddOffsetsToTxn", (0, 4), ""),
+    (26, "EndTxn", (0, 5), ""),
+    (27, "WriteTxnMarkers", (1, 2), "2 only adds a field that says whose protocol it is, and our codec lacks it"),
+    (28, "TxnOffsetCommit", (0, 5), ""),
     (29, "DescribeAcls", (1, 3), SECURITY),
     (30, "CreateAcls", (1, 3), SECURITY),
     (31, "DeleteAcls", (1, 3), SECURITY),
@@ -72,8 +71,8 @@ const KAFKA: &[(i16, &str, (i16, i16), &str)] = &[
     (60, "DescribeCluster", (0, 2), ""),
     (61, "DescribeProducers", (0, 0), ""),
     (64, "UnregisterBroker", (0, 0), "there is one broker"),
-    (65, "DescribeTransactions", (0, 0), TRANSACTIONS),
-    (66, "ListTransactions", (0, 2), TRANSACTIONS),
+    (65, "DescribeTransactions", (0, 0), ""),
+    (66, "ListTransactions", (0, 2), ""),
     (68, "ConsumerGroupHeartbeat", (0, 1), ""),
     (69, "ConsumerGroupDescribe", (0, 1), ""),
     (74, "ListConfigResources", (0, 1), ""),

@@ -114,7 +114,10 @@ fn look_up(
         LATEST if replica_id != CONSUMER => Ok(at(offsets.end)),
         LATEST => Ok(at(offsets.visible_to(isolation))),
         EARLIEST | EARLIEST_LOCAL => earliest(&partition, request, &settings.resolved, offsets.log_start),
-        MAX_TIMESTAMP => Ok(partition.max_timestamp(env, &settings.resolved).map_err(failed)?.unwrap_or(NOT_FOUND)),
+        MAX_TIMESTAMP => {
+            let found = partition.max_timestamp(env, &settings.resolved).map_err(failed)?;
+            Ok(found.filter(|found| found.offset < offsets.visible_to(isolation)).unwrap_or(NOT_FOUND))
+        }
         LATEST_TIERED => Ok(NOT_FOUND),
         timestamp => {
             let found = partition.offset_for_timestamp(env, &settings.resolved, timestamp, isolation);

@@ -5,7 +5,7 @@
 //! node. A topic that asks for durability is answered once its batch is synced, and the connection's next request does
 //! not wait for that. Never creates a topic.
 //! Version notes: v5 log start offset, v7 zstd, v8 record errors and messages, v10 current leader (never needed here), v11
-//! transactional batches fail with TRANSACTION_ABORTABLE, v12 adds partitions to transactions by itself, v13 topic ids.
+//! TRANSACTION_ABORTABLE for a batch whose partition is not in its transaction, v12 adds partitions to transactions by itself, v13 topic ids.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ fn begun_by(request: &Request, topics: &[TopicProduceData]) -> BTreeSet<TopicPar
         let Some(topic) = find(request, data) else { continue };
         for partition_data in &data.partition_data {
             let header = partition_data.records.as_ref().and_then(|records| BatchHeader::read(records));
-            let Some(header) = header.filter(BatchHeader::is_transactional) else { continue };
+            let Some(header) = header.filter(|h| h.is_transactional() && h.has_producer()) else { continue };
             let Some(partition) = topic.partition(partition_data.index) else { continue };
             if check_batch(request, partition_data.records.clone().unwrap_or_default()).is_err() {
                 continue;
@@ -229,8 +229,10 @@ fn look_at_transaction(asked: &ProduceRequest) -> Result<Option<Producer>, (Erro
                     return Err((Error::TransactionalIdAuthorizationFailed, None));
                 }
                 let this = Producer { id: header.producer_id, epoch: header.producer_epoch };
-                if *producer.get_or_insert(this) != this {
-                    return Err((Error::InvalidProducerIdMapping, None));
+                // Without a producer id it is in nobody's transaction, and taken as it is.
+                if header.has_producer() && *producer.get_or_insert(this) != this {
+                    let message = "Transactional records contained more than one producer ID";
+                    return Err((Error::InvalidProducerIdMapping, Some(message.into())));
                 }
             }
             Ok(_) => {}

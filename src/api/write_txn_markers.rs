@@ -33,6 +33,14 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             for index in topic.partition_indexes {
                 let place = (topic.name.to_string(), index);
                 let transactions = &request.broker().transactions;
+                // Kafka cannot build such a marker.
+                if producer.0 < 0 || producer.1 < 0 {
+                    let code = Error::UnknownServerError.code();
+                    rows.push(
+                        WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(code),
+                    );
+                    continue;
+                }
                 let code = match transactions.write_marker(&place, producer, marker, TransactionVersion::V1, false) {
                     Ok(ticket) => {
                         tickets.extend(ticket.map(|ticket| ((at, out.topics.len(), rows.len()), ticket)));

@@ -52,14 +52,8 @@ const TEN_THOUSAND: &str = "*10000 partitions, validated only";
 pub static ACCEPTED: &[Accepted] = &[
     Accepted {
         id: "features",
-        places: &[at(
-            "api-versions/*",
-            "*",
-            "(finalized|supported)_features[(share|streams|transaction).version]",
-            "{*",
-            "absent",
-        )],
-        kafka: "ApiVersions names the features share.version, streams.version and transaction.version",
+        places: &[at("api-versions/*", "*", "(finalized|supported)_features[(share|streams).version]", "{*", "absent")],
+        kafka: "ApiVersions names the features share.version and streams.version",
         ours: "they are absent",
         reason: "the APIs behind them are not served yet, and clients would take them for served",
     },
@@ -148,6 +142,26 @@ pub static ACCEPTED: &[Accepted] = &[
         kafka: "Produce with null for records is never answered",
         ours: "INVALID_RECORD (87)",
         reason: "a client that waits for ever helps nobody",
+    },
+    Accepted {
+        id: "no-transactions",
+        places: &[at("transactions/add-partitions-batched", "*no transactions", "", "unanswered", "{*")],
+        kafka: "AddPartitionsToTxn from version 4 on without any transaction is never answered",
+        ours: "an empty answer",
+        reason: "a client that waits for ever helps nobody",
+    },
+    Accepted {
+        id: "whose-offsets",
+        places: &[at(
+            "transactions/offsets-by-another-id",
+            "*an unknown id",
+            "topics[*].partitions[0].error_code",
+            "0",
+            "49 INVALID_PRODUCER_ID_MAPPING",
+        )],
+        kafka: "TxnOffsetCommit does not look at the transactional id once the producer's transaction is open in the group's partition",
+        ours: "the transaction's coordinator is asked every time: INVALID_PRODUCER_ID_MAPPING (49) for another's id",
+        reason: "no client sends that; what is asked also says whether the offsets have to be on the disk",
     },
     Accepted {
         id: "compressed-unopened",

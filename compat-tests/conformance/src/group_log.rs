@@ -1,4 +1,4 @@
-//! Records of `__consumer_offsets` as trees: keys and values in Kafka's own formats, read by their schemas.
+//! Records of `__consumer_offsets` and `__transaction_state` as trees: keys and values in Kafka's own formats, read by their schemas.
 
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ struct Field {
 #[derive(Clone, Copy)]
 enum Kind {
     I8,
+    I16,
     I32,
     I64,
     /// A number that says nothing twice: hashes, versions of the broker's metadata.
@@ -72,7 +73,33 @@ static PROTOCOL: Struct = plain(&[field("name", Kind::Text), field("metadata", K
 static CLASSIC_MEMBER: Struct =
     plain(&[field("session_timeout_ms", Kind::I32), field("supported_protocols", Kind::Structs(&PROTOCOL))]);
 
-static TYPES: [Type; 9] = [
+static TRANSACTION_PARTITIONS: Struct = plain(&[field("topic", Kind::Text), field("partition_ids", Kind::Numbers)]);
+
+static TYPES: [Type; 10] = [
+    // Of the other topic: the key is the transactional id. Kafka no longer writes offsets with this key.
+    Type {
+        key: 0,
+        name: "TransactionLog",
+        key_fields: &[],
+        value: Struct {
+            fields: &[
+                field("producer_id", Kind::I64),
+                field("producer_epoch", Kind::I16),
+                field("transaction_timeout_ms", Kind::I32),
+                field("transaction_status", Kind::I8),
+                field("transaction_partitions", Kind::Structs(&TRANSACTION_PARTITIONS)),
+                field("transaction_last_update_timestamp_ms", Kind::I64),
+                field("transaction_start_timestamp_ms", Kind::I64),
+            ],
+            tagged: &[
+                (0, field("previous_producer_id", Kind::I64)),
+                (1, field("next_producer_id", Kind::I64)),
+                (2, field("client_transaction_version", Kind::I16)),
+                (3, field("next_producer_epoch", Kind::I16)),
+            ],
+        },
+        flexible: 1,
+    },
     Type {
         key: 1,
         name: "OffsetCommit",
@@ -176,7 +203,7 @@ static TYPES: [Type; 9] = [
 pub fn record(group: &str, key: &[u8], value: Option<&[u8]>) -> Option<Tree> {
     let mut reader = Reader { bytes: key, flexible: false, version: 0 };
     let key_type = reader.i16()?;
-    let Some(known) = TYPES.iter().find(|t| t.key == key_type || (t.key, key_type) == (1, 0)) else {
+    let Some(known) = TYPES.iter().find(|t| t.key == key_type) else {
         // Every key begins with its group.
         let of_group = matches!(reader.value(Kind::Text)?, Tree::Text(name) if name == group);
         let value = value.map_or(Tree::Null, |bytes| Tree::Text(hex(bytes)));
@@ -240,6 +267,7 @@ impl Reader<'_> {
     fn value(&mut self, kind: Kind) -> Option<Tree> {
         Some(match kind {
             Kind::I8 => Tree::Int(i64::from(self.take(1)?[0] as i8)),
+            Kind::I16 => Tree::Int(self.i16()?.into()),
             Kind::I32 => Tree::Int(self.i32()?.into()),
             Kind::I64 => Tree::Int(self.i64()?),
             Kind::Chance => match self.i64()? {
@@ -327,7 +355,24 @@ pub fn sort_runs(records: &mut [Tree]) {
         Some(Tree::Text(text)) => text.clone(),
         _ => String::new(),
     };
+    records.iter_mut().for_each(sort_partitions);
     records.chunk_by_mut(|a, b| of(a, "type") == of(b, "type")).for_each(|run| run.sort_by_key(|r| of(r, "member_id")));
+}
+
+/// Partitions of a transaction, in Kafka a set.
+fn sort_partitions(record: &mut Tree) {
+    let Tree::Fields(fields) = record else { return };
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            ("value", value) => sort_partitions(value),
+            ("transaction_partitions", Tree::List(topics)) => {
+                topics.iter_mut().for_each(sort_partitions);
+                topics.sort_by_key(|topic| format!("{:?}", topic.field("topic")));
+            }
+            ("partition_ids", Tree::List(ids)) => ids.sort_by_key(|id| format!("{id:?}")),
+            _ => {}
+        }
+    }
 }
 
 /// The partition of `__consumer_offsets` that has a group's records: Java's hash of the name.

@@ -121,10 +121,11 @@ impl Names {
             return Tree::List(items);
         }
         if let Some(mine) = &self.mine_only
-            && ["topics", "config_resources", "replica_election_results", "groups"].contains(&name)
+            && ["topics", "config_resources", "replica_election_results", "groups", "transaction_states"]
+                .contains(&name)
         {
             items.retain(|item| {
-                ["name", "topic", "resource_name", "group_id"]
+                ["name", "topic", "resource_name", "group_id", "transactional_id"]
                     .iter()
                     .any(|n| matches!(item.field(n), Some(Tree::Text(t)) if t.starts_with(mine.as_str())))
             });
@@ -323,7 +324,7 @@ fn sort_key(item: &Tree) -> (String, i64, String, i64) {
         })
     };
     (
-        text(&["name", "topic", "resource_name", "group_id", "member_id"]).unwrap_or_default(),
+        text(&["name", "topic", "resource_name", "group_id", "member_id", "transactional_id"]).unwrap_or_default(),
         // Of partitions that are a list of numbers each number is its own name.
         if let Tree::Int(number) = item {
             Some(*number)

@@ -22,6 +22,7 @@ pub mod produce;
 pub mod producers;
 pub mod requests;
 pub mod topic_partitions;
+pub mod transactions;
 
 use kafka_protocol::messages::ApiKey;
 
@@ -30,10 +31,7 @@ use crate::server::Kind;
 
 /// Scenarios that are recorded of Kafka and not played to an Ottla yet, each with an API that it lacks. The test asserts how many they are, and
 /// that Ottla indeed does not advertise the API.
-pub const NOT_YET: &[(&str, ApiKey)] = &[
-    // It has offsets pend in a transaction, and there are no transactions yet.
-    ("offset-fetch/unstable", ApiKey::AddOffsetsToTxn),
-];
+pub const NOT_YET: &[(&str, ApiKey)] = &[];
 
 /// All of them. Names are unique, and begin with the area that is the golden file.
 pub fn all() -> Vec<Scenario> {
@@ -59,6 +57,7 @@ pub fn all() -> Vec<Scenario> {
         produce::all(),
         producers::all(),
         topic_partitions::all(),
+        transactions::all(),
     ]
     .concat()
 }

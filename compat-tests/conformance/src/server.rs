@@ -25,7 +25,7 @@ pub enum Profile {
     Tight,
     /// Groups of few members with short sessions.
     Groups,
-    /// Expired offsets, and groups without any, go within a moment.
+    /// Expired offsets, groups without any and transactions whose time is over go within a moment.
     Expiring,
 }
 
@@ -87,7 +87,10 @@ impl Profile {
                 ("group.consumer.min.heartbeat.interval.ms", "100"),
                 ("group.consumer.max.size", "3"),
             ],
-            Profile::Expiring => &[("offsets.retention.check.interval.ms", "200")],
+            Profile::Expiring => &[
+                ("offsets.retention.check.interval.ms", "200"),
+                ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "200"),
+            ],
         };
         SINGLE.iter().chain(own).copied().collect()
     }

@@ -357,3 +357,6 @@ impl Transaction {
 fn prepare(commit: bool) -> State {
     if commit { State::PrepareCommit } else { State::PrepareAbort }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,21 +89,32 @@ impl Play {
 }
 
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
+const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+/// Of either topic.
 const OFFSETS_PARTITIONS: i32 = 50;
 
 impl Play {
     /// Records what the group's partition of `__consumer_offsets` holds of the group, tombstones among it.
     pub fn group_log(&mut self, label: &str, group: &str) -> Done {
+        self.internal_log(label, OFFSETS_TOPIC, group)
+    }
+
+    /// Records what the partition of `__transaction_state` holds of a transactional id.
+    pub fn transaction_log(&mut self, label: &str, transactional_id: &str) -> Done {
+        self.internal_log(label, TRANSACTIONS_TOPIC, transactional_id)
+    }
+
+    fn internal_log(&mut self, label: &str, internal: &str, group: &str) -> Done {
         let version = 12;
         let partition = group_log::partition(group, OFFSETS_PARTITIONS);
-        let topic = Topic { name: OFFSETS_TOPIC.into(), id: uuid::Uuid::nil() };
+        let topic = Topic { name: internal.into(), id: uuid::Uuid::nil() };
         let (mut offset, mut records) = (0, Vec::new());
         loop {
             let request = fetch(version, &topic, vec![from(partition, offset)]);
             let answer = self.quiet(version, request)?;
             let data = answer.responses.first().and_then(|topic| topic.partitions.first());
             let Some(data) = data.filter(|data| data.error_code == 0) else {
-                return Err(Stop(format!("{OFFSETS_TOPIC}-{partition} cannot be read: {answer:?}")));
+                return Err(Stop(format!("{internal}-{partition} cannot be read: {answer:?}")));
             };
             let bytes = data.records.clone().unwrap_or_default();
             for (key, value) in read::keys_and_values(&bytes) {
