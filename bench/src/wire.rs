@@ -2,6 +2,7 @@
 //! that it measures.
 
 pub mod groups;
+pub mod transactions;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,12 +69,17 @@ pub fn produce_answer(mut answer: &[u8]) -> Result<(i16, i64)> {
 
 /// A Fetch v4 request of one partition that waits up to `wait_ms` for the first byte.
 pub fn fetch(topic: &str, partition: i32, offset: i64, bytes_max: i32, wait_ms: i32) -> Vec<u8> {
+    fetch_at(topic, partition, offset, bytes_max, wait_ms, 0)
+}
+
+/// The same at an isolation level: 1 reads committed records only.
+pub fn fetch_at(topic: &str, partition: i32, offset: i64, bytes_max: i32, wait_ms: i32, isolation: u8) -> Vec<u8> {
     request(FETCH, 4, |body| {
         body.put_i32(-1); // not a replica
         body.put_i32(wait_ms);
         body.put_i32(1);
         body.put_i32(bytes_max);
-        body.put_u8(0);
+        body.put_u8(isolation);
         body.put_i32(1);
         put_string(body, topic.as_bytes());
         body.put_i32(1);
@@ -138,6 +144,16 @@ pub fn next_offset(mut records: &[u8]) -> Option<i64> {
         records = &records[length..];
     }
     next
+}
+
+/// Makes a batch one of a producer's transaction.
+pub fn in_transaction(batch: &mut [u8], producer_id: i64, producer_epoch: i16, sequence: i32) {
+    batch[21..23].copy_from_slice(&0x10_i16.to_be_bytes());
+    batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&sequence.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
 /// An uncompressed batch of `count` records with values of `bytes` bytes, half of them random.

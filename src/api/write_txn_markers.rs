@@ -13,7 +13,7 @@ use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use super::errors::{self, Error, NONE};
 use super::{Api, BadRequest, Reply, Request};
 use crate::record::{Marker, TransactionVersion};
-use crate::topic::PartitionError;
+use crate::topic::{Durability, PartitionError};
 
 pub const API: Api =
     Api { key: 27, name: "WriteTxnMarkers", versions: (1, 1), advertised_from: 1, flexible_from: 1, handle };
@@ -41,7 +41,13 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                     );
                     continue;
                 }
-                let code = match transactions.write_marker(&place, producer, marker, TransactionVersion::V1, false) {
+                let code = match transactions.write_marker(
+                    &place,
+                    producer,
+                    marker,
+                    TransactionVersion::V1,
+                    Durability::AsConfigured,
+                ) {
                     Ok(ticket) => {
                         tickets.extend(ticket.map(|ticket| ((at, out.topics.len(), rows.len()), ticket)));
                         NONE

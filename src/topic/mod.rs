@@ -17,7 +17,7 @@ pub use changes::{ChangeError, Touch};
 pub use manager::{TopicManager, TopicManagerOptions};
 pub use metadata::{MetadataRecord, TopicRow};
 pub use names::{NameError, collision_key, is_internal, validate_name};
-pub use partition::{AppendOutcome, Isolation, Partition, PartitionError, ReadOutcome};
+pub use partition::{AppendOutcome, Durability, Isolation, Partition, PartitionError, ReadOutcome};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -102,6 +102,10 @@ struct State {
     failed: Option<String>,
     closing: bool,
     writer: Option<JoinHandle<()>>,
+    /// Guards of [`Wal::together`].
+    held: usize,
+    /// Whether something in the group that is being built is not to wait.
+    due: bool,
 }
 
 /// Records that are written and synced together.
@@ -206,6 +210,8 @@ impl Wal {
                 failed: None,
                 closing: false,
                 writer: None,
+                held: 0,
+                due: false,
             }),
             work: Condvar::new(),
             prepared: Condvar::new(),
@@ -229,6 +235,26 @@ impl Wal {
     /// Appends a record made of `parts` to the group that is being built. `on_commit` runs on the WAL's thread once the
     /// group is synced, before anybody who waits for the ticket goes on.
     pub fn append(&self, kind: Kind, parts: &[&[u8]], on_commit: Option<OnCommit>) -> Result<Ticket, WalError> {
+        self.append_record(kind, parts, on_commit, true)
+    }
+
+    /// The same, but nothing is written for its sake: it goes with the next record that is.
+    pub fn append_with_the_next(
+        &self,
+        kind: Kind,
+        parts: &[&[u8]],
+        on_commit: Option<OnCommit>,
+    ) -> Result<Ticket, WalError> {
+        self.append_record(kind, parts, on_commit, false)
+    }
+
+    fn append_record(
+        &self,
+        kind: Kind,
+        parts: &[&[u8]],
+        on_commit: Option<OnCommit>,
+        due: bool,
+    ) -> Result<Ticket, WalError> {
         let Some(shared) = &self.shared else {
             if let Some(on_commit) = on_commit {
                 on_commit(&Ok(()));
@@ -249,9 +275,21 @@ impl Wal {
         file::encode_record(&mut group.bytes, lsn, kind, parts);
         group.members.extend(on_commit);
         let ticket = Ticket { lsn, outcome: Some(group.outcome.clone()) };
+        state.due |= due;
         drop(state);
-        shared.work.notify_one();
+        if due {
+            shared.work.notify_one();
+        }
         Ok(ticket)
+    }
+
+    /// What is appended until the guard is dropped is written and synced as one group, where that is soon: whoever holds
+    /// it must not wait for a ticket.
+    pub fn together(&self) -> Together<'_> {
+        if let Some(shared) = &self.shared {
+            shared.lock().held += 1;
+        }
+        Together(self)
     }
 
     /// Whether a batch may be appended, or must be refused to leave room for metadata changes. Looks for space again
@@ -346,6 +384,22 @@ impl Wal {
         shared.work.notify_one();
         if let Some(writer) = writer {
             let _ = writer.join();
+        }
+    }
+}
+
+/// See [`Wal::together`].
+pub struct Together<'a>(&'a Wal);
+
+impl Drop for Together<'_> {
+    fn drop(&mut self) {
+        let Some(shared) = &self.0.shared else { return };
+        let mut state = shared.lock();
+        state.held -= 1;
+        let due = state.held == 0 && state.due;
+        drop(state);
+        if due {
+            shared.work.notify_one();
         }
     }
 }

@@ -2,22 +2,32 @@
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::file::{WalFile, encode_record};
 use super::{FILE_BYTES, Group, KIND_REFUSED, METADATA_RESERVE_BYTES, Shared, WalError, is_out_of_space};
+
+/// How long a group waits for what belongs to it.
+const HELD_MAX: Duration = Duration::from_millis(1);
 
 pub(super) fn run(shared: &Shared) {
     let mut spare_bytes = Vec::new();
     loop {
         let mut group = {
             let mut state = shared.lock();
-            while state.building.bytes.is_empty() && !state.closing {
+            while !state.due && !state.closing {
                 state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.held > 0 && !state.closing {
+                // Groups that overlap without end do not hold it up.
+                let waited = shared.work.wait_timeout_while(state, HELD_MAX, |state| state.held > 0 && !state.closing);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
             if state.building.bytes.is_empty() {
                 state.failed.get_or_insert_with(|| "closed".into());
                 return;
             }
+            state.due = false;
             let next = Group { bytes: std::mem::take(&mut spare_bytes), ..Group::default() };
             std::mem::replace(&mut state.building, next)
         };

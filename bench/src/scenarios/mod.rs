@@ -1,10 +1,11 @@
-//! The scenarios: one for each line of "How fast and how small" in issue 3.
+//! The scenarios: one for each line of "How fast" in the issues.
 
 mod fetch;
 mod footprint;
 mod groups;
 mod partitions;
 mod produce;
+mod transactions;
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
@@ -34,6 +35,11 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "librdkafka", about: "reading what is cached through kcat", run: fetch::librdkafka },
     Scenario { name: "latency", about: "from a Produce to a Fetch that waits", run: fetch::latency },
     Scenario { name: "groups", about: "first records of new groups, a rebalance, commits", run: groups::groups },
+    Scenario {
+        name: "transactions",
+        about: "begin, produce, commit, and who reads it",
+        run: transactions::transactions,
+    },
     Scenario { name: "start", about: "from the start of the process to the first Metadata", run: footprint::start },
     Scenario { name: "partitions", about: "a topic of 10,000 partitions", run: partitions::wide },
     Scenario { name: "memory", about: "resident memory, idle and after 1 GB", run: footprint::memory },

@@ -236,7 +236,7 @@ pub fn offset_commit_answer(mut answer: &[u8]) -> Result<i16> {
 }
 
 /// A frame with request header v2, its body without the closing tagged fields.
-fn request(key: i16, version: i16, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+pub(super) fn request(key: i16, version: i16, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut frame = vec![0; 4];
     frame.put_i16(key);
     frame.put_i16(version);
@@ -257,7 +257,7 @@ fn put_identity(out: &mut Vec<u8>, who: &Identity) {
 }
 
 /// An array's length, or one of bytes.
-fn put_count(out: &mut Vec<u8>, count: usize) {
+pub(super) fn put_count(out: &mut Vec<u8>, count: usize) {
     let mut rest = count + 1;
     while rest >= 0x80 {
         out.put_u8(rest as u8 | 0x80);
@@ -266,26 +266,26 @@ fn put_count(out: &mut Vec<u8>, count: usize) {
     out.put_u8(rest as u8);
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_count(out, bytes.len());
     out.put_slice(bytes);
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_bytes(out, text.as_bytes());
 }
 
 /// A string or an array that is null.
-fn put_null(out: &mut Vec<u8>) {
+pub(super) fn put_null(out: &mut Vec<u8>) {
     out.put_u8(0);
 }
 
-fn put_no_tags(out: &mut Vec<u8>) {
+pub(super) fn put_no_tags(out: &mut Vec<u8>) {
     out.put_u8(0);
 }
 
 /// Correlation id, tagged fields, and the throttle time, which every answer here begins with.
-fn skip_header(answer: &mut &[u8]) -> Result<()> {
+pub(super) fn skip_header(answer: &mut &[u8]) -> Result<()> {
     skip(answer, 4)?;
     skip_tags(answer)?;
     skip(answer, 4)
@@ -301,11 +301,11 @@ fn skip_tags(bytes: &mut &[u8]) -> Result<()> {
 }
 
 /// Null counts as none.
-fn get_count(bytes: &mut &[u8]) -> Result<usize> {
+pub(super) fn get_count(bytes: &mut &[u8]) -> Result<usize> {
     Ok(get_varint(bytes)?.saturating_sub(1))
 }
 
-fn get_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
+pub(super) fn get_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
     let length = get_count(bytes)?;
     let (found, rest) = bytes.split_at_checked(length).ok_or("a string runs past the end of its frame")?;
     *bytes = rest;

@@ -13,7 +13,7 @@ use crate::base::{Clock, TopicId};
 use crate::log::Origin;
 use crate::record::PreparedBatch;
 use crate::record::build::{BatchFields, NewRecord, build};
-use crate::topic::{ChangeError, MetadataRecord, PartitionError, TopicManager, Touch};
+use crate::topic::{ChangeError, Durability, MetadataRecord, PartitionError, TopicManager, Touch};
 use crate::wal::Ticket;
 pub use load::Loaded;
 use wakeups::Wakeups;
@@ -101,10 +101,10 @@ impl<S> InternalTopic<S> {
         index: usize,
         fields: &BatchFields,
         records: &[NewRecord],
-        durable: bool,
+        durability: Durability,
     ) -> Result<AppendedRecords, PartitionError> {
         let batch = build(fields, records).map_err(|e| PartitionError::Storage(e.to_string()))?;
-        self.append_batch(index, batch, Origin::Coordinator, durable)
+        self.append_batch(index, batch, Origin::Coordinator, durability)
     }
 
     pub fn append_batch(
@@ -112,13 +112,13 @@ impl<S> InternalTopic<S> {
         index: usize,
         batch: Vec<u8>,
         origin: Origin,
-        durable: bool,
+        durability: Durability,
     ) -> Result<AppendedRecords, PartitionError> {
         let malformed = || PartitionError::Storage("a malformed batch".into());
         let topic = self.topics.topic(self.name).ok_or(PartitionError::Deleted)?;
         let partition = topic.partition(index as i32).ok_or(PartitionError::Deleted)?;
         let batch = PreparedBatch::trusted(batch.into()).ok_or_else(malformed)?;
-        let outcome = partition.append_in(self.topics.env(), &topic.settings().resolved, &batch, origin, durable)?;
+        let outcome = partition.append_in(self.topics.env(), &topic.settings().resolved, &batch, origin, durability)?;
         Ok(AppendedRecords { base_offset: outcome.appended.base_offset, ticket: outcome.ticket })
     }
 }

@@ -14,7 +14,7 @@ use super::{GroupError, OFFSETS_TOPIC};
 use crate::base::Clock;
 use crate::config::BrokerValues;
 use crate::record::build::{BatchFields, NewRecord};
-use crate::topic::{Topic, TopicManager};
+use crate::topic::{Durability, Topic, TopicManager};
 use crate::wal::Ticket;
 use surroundings::ConfiguredLimits;
 
@@ -192,10 +192,12 @@ impl GroupCoordinator {
                 ..BatchFields::default()
             },
         };
-        let appended = self.internal.append(index, &fields, &encoded, effects.durable).map_err(|error| {
-            tracing::error!(partition = index, %error, "a group's records could not be appended");
-            GroupError::CoordinatorNotAvailable
-        })?;
+        let appended = self.internal.append(index, &fields, &encoded, Durability::always_if(effects.durable)).map_err(
+            |error| {
+                tracing::error!(partition = index, %error, "a group's records could not be appended");
+                GroupError::CoordinatorNotAvailable
+            },
+        )?;
         for (offset, record) in (appended.base_offset..).zip(&records) {
             shard.replay(record, offset, effects.transaction.map(|(producer_id, _)| producer_id));
         }

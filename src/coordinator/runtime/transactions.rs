@@ -6,7 +6,7 @@ use crate::coordinator::GroupError;
 use crate::coordinator::offsets::OffsetCommitRequest;
 use crate::log::Origin;
 use crate::record::{Marker, TransactionVersion};
-use crate::topic::PartitionError;
+use crate::topic::{Durability, PartitionError};
 use crate::wal::Ticket;
 
 impl GroupCoordinator {
@@ -37,7 +37,7 @@ impl GroupCoordinator {
         (producer_id, producer_epoch): (ProducerId, i16),
         marker: Marker,
         version: TransactionVersion,
-        durable: bool,
+        durability: Durability,
     ) -> Result<Option<Ticket>, PartitionError> {
         let slots = self.internal.slots().ok_or(PartitionError::Deleted)?;
         let index = usize::try_from(index).map_err(|_| PartitionError::Deleted)?;
@@ -50,7 +50,7 @@ impl GroupCoordinator {
             .batch(producer_id, producer_epoch, self.clock().wall_ms())
             .map_err(|e| PartitionError::Storage(e.to_string()))?;
         // A marker that cannot be appended leaves the shard as it was: there is nothing to be read anew.
-        let appended = self.internal.append_batch(index, batch, Origin::Marker(version), durable)?;
+        let appended = self.internal.append_batch(index, batch, Origin::Marker(version), durability)?;
         shard.transaction_ended(producer_id, marker.committed);
         Ok(appended.ticket)
     }

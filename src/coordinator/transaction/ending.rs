@@ -8,7 +8,7 @@ use crate::base::ProducerId;
 use crate::coordinator::OFFSETS_TOPIC;
 use crate::log::{AppendError, Origin};
 use crate::record::{Marker, PreparedBatch, TransactionVersion};
-use crate::topic::PartitionError;
+use crate::topic::{Durability, PartitionError};
 use crate::wal::Ticket;
 
 /// Markers that could not be written are tried again this much later.
@@ -103,8 +103,8 @@ impl TransactionCoordinator {
     ) -> Result<Decided, TransactionError> {
         let after = next.completed(0);
         let producer = Producer { id: after.producer_id, epoch: after.producer_epoch };
-        let durable = self.rests_on_wal(&next.partitions);
-        let ticket = self.record(index, slot, id, next, durable)?;
+        let durability = Durability::always_if(self.rests_on_wal(&next.partitions));
+        let ticket = self.record(index, slot, id, next, durability)?;
         if let Some(shard) = &mut slot.shard {
             shard.owe(id, ticket.is_none());
         }
@@ -139,13 +139,14 @@ impl TransactionCoordinator {
             coordinator_epoch: partition.map_or(0, |p| p.leader_epoch()),
         };
         let producer = (transaction.producer_id, transaction.producer_epoch);
-        let durable = self.rests_on_wal(&transaction.partitions);
+        let durability = Durability::always_if(self.rests_on_wal(&transaction.partitions));
+        let together = self.topics().env().wal().together();
         let mut left = BTreeSet::new();
         for place in owed.partitions {
             if owed.found && !self.is_open(&place, producer.0) {
                 continue;
             }
-            match self.write_marker(&place, producer, marker, transaction.version, durable) {
+            match self.write_marker(&place, producer, marker, transaction.version, durability) {
                 // Gone, or past it by other means: there is nothing to end.
                 Ok(_) | Err(PartitionError::Deleted) => {}
                 Err(PartitionError::Append(
@@ -161,8 +162,9 @@ impl TransactionCoordinator {
         }
         let ended = left.is_empty() && {
             let next = transaction.completed(self.clock().wall_ms());
-            self.record(index, slot, id, next, durable).is_ok()
+            self.record(index, slot, id, next, durability).is_ok()
         };
+        drop(together);
         let Some(shard) = &mut slot.shard else { return };
         if ended {
             shard.owes_nothing_for(id);
@@ -191,10 +193,10 @@ impl TransactionCoordinator {
         producer: (ProducerId, i16),
         marker: Marker,
         version: TransactionVersion,
-        durable: bool,
+        durability: Durability,
     ) -> Result<Option<Ticket>, MarkerError> {
         if name == OFFSETS_TOPIC {
-            return self.groups.end_transaction(*index, producer, marker, version, durable);
+            return self.groups.end_transaction(*index, producer, marker, version, durability);
         }
         let storage = |why: &dyn std::fmt::Display| PartitionError::Storage(why.to_string());
         let topic = self.topics().topic(name).ok_or(PartitionError::Deleted)?;
@@ -202,7 +204,7 @@ impl TransactionCoordinator {
         let batch = marker.batch(producer.0, producer.1, self.clock().wall_ms()).map_err(|e| storage(&e))?;
         let batch = PreparedBatch::trusted(batch.into()).ok_or_else(|| storage(&"a malformed marker"))?;
         let (env, settings) = (self.topics().env(), topic.settings());
-        let outcome = partition.append_in(env, &settings.resolved, &batch, Origin::Marker(version), durable)?;
+        let outcome = partition.append_in(env, &settings.resolved, &batch, Origin::Marker(version), durability)?;
         Ok(outcome.ticket)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::state::{Producer, TopicPartition};
 use super::{Shard, Slot, TransactionCoordinator, TransactionError};
 use crate::record::TransactionVersion;
+use crate::topic::Durability;
 
 /// What is done with partitions that are not in the transaction yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub struct Members {
 }
 
 impl TransactionCoordinator {
-    /// AddPartitionsToTxn and AddOffsetsToTxn. The record need not be on the disk before the answer: whatever rests on it
-    /// stands behind it in the WAL.
+    /// AddPartitionsToTxn and AddOffsetsToTxn. The record need not be on the disk before the answer, and goes there with
+    /// the next one: whatever rests on it stands behind it in the WAL.
     pub fn add(
         &self,
         id: &str,
@@ -51,8 +52,8 @@ impl TransactionCoordinator {
         let now_ms = self.clock().wall_ms();
         let known = self.loaded(index, slot)?.get(id).ok_or(TransactionError::InvalidProducerIdMapping)?;
         if let Some(next) = known.with_partitions(producer, partitions.iter(), version, now_ms)? {
-            let durable = self.rests_on_wal(&next.partitions);
-            self.record(index, slot, id, next, durable)?;
+            let durability = Durability::always_if(self.rests_on_wal(&next.partitions)).with_the_next();
+            self.record(index, slot, id, next, durability)?;
         }
         Ok(())
     }
@@ -78,6 +79,8 @@ impl TransactionCoordinator {
         then: impl FnOnce(Result<Members, TransactionError>) -> T,
     ) -> T {
         let mut then = Some(then);
+        // A record that adds partitions goes to the disk with what is appended to them.
+        let _together = self.topics().env().wal().together();
         let done = self.run(id, |this, index, slot| {
             let members = if id.is_empty() {
                 Err(TransactionError::InvalidRequest)

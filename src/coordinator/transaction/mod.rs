@@ -21,7 +21,7 @@ use super::internal::{AppendedRecords, InternalTopic, Loaded, Slot, lock, partit
 use crate::base::{Clock, ProducerId};
 use crate::config::BrokerValues;
 use crate::record::build::BatchFields;
-use crate::topic::TopicManager;
+use crate::topic::{Durability, TopicManager};
 use crate::wal::Ticket;
 pub use ending::{Decided, Ending, MarkerError};
 pub use error::TransactionError;
@@ -133,7 +133,7 @@ impl TransactionCoordinator {
                 Init::AbortFirst(next) => Ok(Initialised::Aborting(this.decide(index, slot, id, next)?)),
                 Init::Next(next) => {
                     let producer = Producer { id: next.producer_id, epoch: next.producer_epoch };
-                    let ticket = this.record(index, slot, id, next, false)?;
+                    let ticket = this.record(index, slot, id, next, Durability::AsConfigured)?;
                     Ok(Initialised::Producer(producer, ticket))
                 }
             }
@@ -180,19 +180,19 @@ impl TransactionCoordinator {
         Ok(shard)
     }
 
-    /// Puts the next state of an id on record, and then in force. `durable` asks for the WAL: what rests on it does.
+    /// Puts the next state of an id on record, and then in force.
     fn record(
         &self,
         index: usize,
         slot: &mut Slot<Shard>,
         id: &str,
         next: Transaction,
-        durable: bool,
+        durability: Durability,
     ) -> Result<Option<Ticket>, TransactionError> {
         let now_ms = self.clock().wall_ms();
         let record = records::encode(id, Some(&next), now_ms);
         let AppendedRecords { ticket, .. } =
-            self.internal.append(index, &BatchFields::default(), &[record], durable).map_err(|error| {
+            self.internal.append(index, &BatchFields::default(), &[record], durability).map_err(|error| {
                 tracing::error!(partition = index, %error, "the state of a transaction could not be appended");
                 TransactionError::CoordinatorNotAvailable
             })?;

@@ -4,6 +4,7 @@ use super::{Shard, Slot, TransactionCoordinator, TransactionError, lock, records
 use crate::config::BrokerValues;
 use crate::coordinator::internal::RELOAD_AFTER_MS;
 use crate::record::build::BatchFields;
+use crate::topic::Durability;
 
 /// Ids that are forgotten by one batch.
 const EXPIRED_BATCH: usize = 1_000;
@@ -54,7 +55,7 @@ impl TransactionCoordinator {
         let unused = shard.unused_since(now_ms.saturating_sub(unused_ms));
         for ids in unused.chunks(EXPIRED_BATCH) {
             let tombstones: Vec<_> = ids.iter().map(|id| records::encode(id, None, now_ms)).collect();
-            let appended = self.internal.append(index, &BatchFields::default(), &tombstones, false);
+            let appended = self.internal.append(index, &BatchFields::default(), &tombstones, Durability::AsConfigured);
             appended.map_err(|error| {
                 tracing::error!(partition = index, %error, "expired transactional ids could not be forgotten");
                 TransactionError::CoordinatorNotAvailable

@@ -10,6 +10,42 @@ use crate::topic::metadata::{KIND_BARRIER, KIND_BATCH};
 use crate::topic::upkeep::Task;
 use crate::wal::{Ticket, WalError};
 
+/// How a batch gets to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// As the topic's configuration says.
+    AsConfigured,
+    /// Through the WAL in any case.
+    Always,
+    /// As [`Durability::AsConfigured`], but not before something else: what rests on it comes behind it.
+    WithTheNext,
+    /// As [`Durability::Always`], in the same way.
+    AlwaysWithTheNext,
+}
+
+impl Durability {
+    /// Through the WAL in any case where `always`, else as the topic's configuration says.
+    pub fn always_if(always: bool) -> Durability {
+        if always { Durability::Always } else { Durability::AsConfigured }
+    }
+
+    /// The same, but not before something else.
+    pub fn with_the_next(self) -> Durability {
+        match self {
+            Durability::AsConfigured | Durability::WithTheNext => Durability::WithTheNext,
+            Durability::Always | Durability::AlwaysWithTheNext => Durability::AlwaysWithTheNext,
+        }
+    }
+
+    fn is_always(self) -> bool {
+        matches!(self, Durability::Always | Durability::AlwaysWithTheNext)
+    }
+
+    fn waits(self) -> bool {
+        matches!(self, Durability::WithTheNext | Durability::AlwaysWithTheNext)
+    }
+}
+
 /// A batch that was appended. With a ticket it is acknowledged once that is committed.
 pub struct AppendOutcome {
     pub appended: Appended,
@@ -27,19 +63,20 @@ impl Partition {
         batch: &PreparedBatch,
         origin: Origin,
     ) -> Result<AppendOutcome, PartitionError> {
-        self.append_in(env, config, batch, origin, false)
+        self.append_in(env, config, batch, origin, Durability::AsConfigured)
     }
 
-    /// As [`Partition::append`]; `durable` asks for the way through the WAL whatever the topic's configuration says.
+    /// As [`Partition::append`], with a say in how it gets to the disk.
     pub fn append_in(
         self: &Arc<Self>,
         env: &PartitionEnv,
         config: &TopicConfig,
         batch: &PreparedBatch,
         origin: Origin,
-        durable: bool,
+        durability: Durability,
     ) -> Result<AppendOutcome, PartitionError> {
-        let journalled = |flush_messages: i64| (durable || flush_messages == 1) && env.wal().is_enabled();
+        let journalled =
+            |flush_messages: i64| (durability.is_always() || flush_messages == 1) && env.wal().is_enabled();
         if journalled(config.flush_messages) && !env.wal().has_room_for_batches() {
             return Err(PartitionError::Storage(WalError::NoSpace.to_string()));
         }
@@ -61,7 +98,7 @@ impl Partition {
         if appended.duplicate {
             // It may still be on its way to the disk: wait for whatever was appended last.
             let ticket = if through_wal && open.high_watermark < open.log.end() {
-                Some(self.append_to_wal(env, open, KIND_BARRIER, &[], appended.end)?)
+                Some(self.append_to_wal(env, open, KIND_BARRIER, &[], appended.end, false)?)
             } else {
                 None
             };
@@ -72,7 +109,7 @@ impl Partition {
             open.ended.push_back((ended.first_offset, ended.last_offset));
         }
         if through_wal {
-            ticket = Some(self.journal(env, open, batch, &appended)?);
+            ticket = Some(self.journal(env, open, batch, &appended, durability.waits())?);
         } else {
             open.wal_continuous = false;
             open.unflushed_messages += i64::from(batch.header.last_offset_delta) + 1;
@@ -101,12 +138,13 @@ impl Partition {
         open: &mut OpenLog,
         batch: &PreparedBatch,
         appended: &Appended,
+        waits: bool,
     ) -> Result<Ticket, PartitionError> {
         let mut head = batch.head;
         crate::record::batch::assign(&mut head, appended.base_offset, open.log.leader_epoch());
         let payload: [&[u8]; 4] = [self.topic_id.0.as_bytes(), &(self.index as u32).to_be_bytes(), &head, &batch.body];
         open.journalled_end = appended.end;
-        self.append_to_wal(env, open, KIND_BATCH, &payload, appended.end)
+        self.append_to_wal(env, open, KIND_BATCH, &payload, appended.end, waits)
     }
 
     /// Once it is on the disk, so is everything below `end`.
@@ -117,10 +155,17 @@ impl Partition {
         kind: u8,
         payload: &[&[u8]],
         end: i64,
+        waits: bool,
     ) -> Result<Ticket, PartitionError> {
         let (partition, breaks) = (self.clone(), open.wal_breaks);
         let on_commit = Box::new(move |result: &Result<(), WalError>| partition.committed(end, breaks, result.is_ok()));
-        env.wal().append(kind, payload, Some(on_commit)).map_err(|error| {
+        let wal = env.wal();
+        let appended = if waits {
+            wal.append_with_the_next(kind, payload, Some(on_commit))
+        } else {
+            wal.append(kind, payload, Some(on_commit))
+        };
+        appended.map_err(|error| {
             open.wal_continuous = false;
             PartitionError::Storage(error.to_string())
         })

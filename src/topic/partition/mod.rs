@@ -19,7 +19,7 @@ use crate::base::TopicId;
 use crate::base::waiters::{WaitList, Waiter};
 use crate::log::{AppendError, Log, LogEnv, LogError, OpenMode};
 use crate::wal::Wal;
-pub use append::AppendOutcome;
+pub use append::{AppendOutcome, Durability};
 pub use read::{Isolation, Offsets, ReadOutcome};
 
 /// What all partitions of a broker share.
