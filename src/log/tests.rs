@@ -426,7 +426,7 @@ fn transactional(timestamp: i64, producer_id: i64, producer_epoch: i16, base_seq
 
 fn marker(producer_id: i64, producer_epoch: i16, committed: bool) -> PreparedBatch {
     let marker = Marker { committed, coordinator_epoch: 0 };
-    let batch = marker.batch(producer_id, producer_epoch, 1_000).expect("build");
+    let batch = marker.batch(producer_id, producer_epoch, 1_000, false).expect("build");
     PreparedBatch::trusted(batch.into()).expect("a batch")
 }
 

@@ -22,6 +22,8 @@ pub struct BatchFields {
     pub codec: Codec,
     pub transactional: bool,
     pub control: bool,
+    /// The timestamps are the broker's.
+    pub log_append_time: bool,
     pub producer_id: i64,
     pub producer_epoch: i16,
     pub base_sequence: i32,
@@ -33,6 +35,7 @@ impl Default for BatchFields {
             codec: Codec::None,
             transactional: false,
             control: false,
+            log_append_time: false,
             producer_id: -1,
             producer_epoch: -1,
             base_sequence: -1,
@@ -48,8 +51,11 @@ pub fn build(fields: &BatchFields, records: &[NewRecord]) -> std::io::Result<Vec
     for (delta, record) in records.iter().enumerate() {
         put_record(&mut body, delta as i64, record.timestamp - base_timestamp, record);
     }
-    let attributes =
-        fields.codec.bits() | if fields.transactional { 0x10 } else { 0 } | if fields.control { 0x20 } else { 0 };
+    let bit = |on: bool, bit: i16| if on { bit } else { 0 };
+    let attributes = fields.codec.bits()
+        | bit(fields.log_append_time, 0x08)
+        | bit(fields.transactional, 0x10)
+        | bit(fields.control, 0x20);
     let mut out = vec![0u8; HEADER_BYTES];
     out[16] = 2;
     out[21..23].copy_from_slice(&attributes.to_be_bytes());

@@ -25,13 +25,25 @@ pub struct Marker {
 
 impl Marker {
     /// The control batch that carries it.
-    pub fn batch(&self, producer_id: i64, producer_epoch: i16, timestamp: i64) -> std::io::Result<Vec<u8>> {
+    pub fn batch(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        timestamp: i64,
+        log_append_time: bool,
+    ) -> std::io::Result<Vec<u8>> {
         let mut key = [0; 4];
         key[2..].copy_from_slice(&(if self.committed { COMMIT } else { ABORT }).to_be_bytes());
         let mut value = [0; 6];
         value[2..].copy_from_slice(&self.coordinator_epoch.to_be_bytes());
-        let fields =
-            BatchFields { transactional: true, control: true, producer_id, producer_epoch, ..BatchFields::default() };
+        let fields = BatchFields {
+            transactional: true,
+            control: true,
+            log_append_time,
+            producer_id,
+            producer_epoch,
+            ..BatchFields::default()
+        };
         let record = NewRecord {
             key: Some(key.to_vec().into()),
             value: Some(value.to_vec().into()),
@@ -70,7 +82,7 @@ mod tests {
     fn a_marker_is_read_as_it_was_written() {
         for committed in [true, false] {
             let marker = Marker { committed, coordinator_epoch: 7 };
-            let batch = marker.batch(5, 3, 1_000).expect("built");
+            let batch = marker.batch(5, 3, 1_000, false).expect("built");
             let header = BatchHeader::read(&batch).expect("a header");
             assert!(header.is_control() && header.is_transactional());
             assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (5, 3, -1));

@@ -18,6 +18,8 @@ const BASE_WINDOW_MS: i64 = 1_000_000;
 const MINUTES_10_MS: i64 = 600_000;
 const HOUR_MS: i64 = 3_600_000;
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
+/// How the record of a transaction's marker begins in words: its key is version 0 of abort or commit.
+const MARKER: &str = "+0 @0 0000000";
 /// Keys whose values say where and how a broker was started. The two brokers are started differently.
 const DEPLOYMENT_KEYS: [&str; 11] = [
     "advertised.listeners",
@@ -165,7 +167,7 @@ impl Names {
             "port" if value > 0 => Tree::text("<port>"),
             "session_id" if value != 0 => Tree::text(format!("<session {}>", index_of(&mut self.sessions, value))),
             "producer_id" => self.producer_id(value),
-            "leader_epoch" if self.any_epoch && value >= 0 => Tree::text("<leader epoch>"),
+            "leader_epoch" | "coordinator_epoch" if self.any_epoch && value >= 0 => Tree::text("<leader epoch>"),
             "total_bytes" | "usable_bytes" if value > 0 => Tree::text("<bytes>"),
             "finalized_features_epoch" if value >= 0 => Tree::text("<epoch>"),
             _ if name.ends_with("error_code") && value != 0 => Tree::text(error_name(value)),
@@ -208,6 +210,9 @@ impl Names {
             _ => {}
         }
         let mut text = text;
+        if let (true, Some((marker, _epoch))) = (self.any_epoch && text.starts_with(MARKER), text.split_once('=')) {
+            text = format!("{marker}=<coordinator epoch>");
+        }
         if let Some((prefix, token)) = &self.rename {
             text = text.replace(prefix.as_str(), token);
         }

@@ -5,6 +5,7 @@ pub mod generate;
 pub mod groups;
 pub mod op;
 pub mod perform;
+pub mod transactions;
 
 use std::io;
 use std::sync::Mutex;

@@ -1,17 +1,15 @@
 //! Apache Kafka's own command line tools, from their Maven jars, all in one JVM that lives as long as the test binary.
 //!
-//! The jars are fetched once into `~/.cache/ottla-tests/kafka-<version>`; `OTTLA_KAFKA_JARS` names another directory that
-//! has them.
+//! `jars` has the jars, for programs of our own too.
 
-use std::fs::File;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-use crate::skip::has_program;
 use crate::spawn;
+
+pub mod jars;
 
 pub const KAFKA_VERSION: &str = "4.2.1";
 const DRIVER: &str = include_str!("ToolDriver.java");
@@ -27,7 +25,7 @@ pub struct Output {
 /// The JVM, or the reason why there is none.
 pub fn tools() -> Result<&'static KafkaTools, String> {
     static TOOLS: OnceLock<Result<KafkaTools, String>> = OnceLock::new();
-    TOOLS.get_or_init(|| KafkaTools::start(&jars()?)).as_ref().map_err(Clone::clone)
+    TOOLS.get_or_init(|| KafkaTools::start(&jars::class_path(&[&jars::TOOLS])?)).as_ref().map_err(Clone::clone)
 }
 
 pub struct KafkaTools {
@@ -41,13 +39,13 @@ struct Jvm {
 }
 
 impl KafkaTools {
-    fn start(jars: &Path) -> Result<KafkaTools, String> {
+    fn start(class_path: &OsStr) -> Result<KafkaTools, String> {
         let source = crate::broker::target_directory().join("tmp").join("ToolDriver.java");
         std::fs::create_dir_all(source.parent().expect("has a parent")).map_err(|e| e.to_string())?;
         std::fs::write(&source, DRIVER).map_err(|e| e.to_string())?;
         let mut command = Command::new("java");
         command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
-        command.arg(jars.join("*")).arg(source).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.arg(class_path).arg(source).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = spawn::spawn(command).map_err(|e| format!("java does not start: {e}"))?;
         let requests = child.stdin.take().expect("piped");
         let answers = BufReader::new(child.stdout.take().expect("piped"));
@@ -87,58 +85,8 @@ fn class_of(tool: &str) -> &'static str {
         "kafka-log-dirs" => "org.apache.kafka.tools.LogDirsCommand",
         "kafka-reassign-partitions" => "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
         "kafka-topics" => "org.apache.kafka.tools.TopicCommand",
+        "kafka-transactions" => "org.apache.kafka.tools.TransactionsCommand",
         other => panic!("no class known for {other}"),
-    }
-}
-
-/// The directory with the jars, fetched when missing.
-fn jars() -> Result<PathBuf, String> {
-    if !has_program("java", "-version") {
-        return Err("java is not installed".to_owned());
-    }
-    if let Some(directory) = std::env::var_os("OTTLA_KAFKA_JARS") {
-        return Ok(PathBuf::from(directory));
-    }
-    let home = std::env::var_os("HOME").ok_or("HOME is not set")?;
-    let cache = Path::new(&home).join(".cache/ottla-tests");
-    let directory = cache.join(format!("kafka-{KAFKA_VERSION}"));
-    std::fs::create_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
-    let lock = File::create(cache.join("lock")).map_err(|e| format!("{}: {e}", cache.display()))?;
-    // SAFETY: an open file of ours; the lock goes when it closes.
-    unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) };
-    if !directory.join(".complete").exists() {
-        fetch(&directory)?;
-        File::create(directory.join(".complete")).map_err(|e| e.to_string())?;
-    }
-    Ok(directory)
-}
-
-fn fetch(directory: &Path) -> Result<(), String> {
-    if !has_program("mvn", "-version") {
-        return Err("Kafka's jars are not there and mvn is not installed".to_owned());
-    }
-    let project = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let dependency = |name: &str| {
-        let coordinates = format!("<groupId>org.apache.kafka</groupId><artifactId>{name}</artifactId>");
-        format!("<dependency>{coordinates}<version>{KAFKA_VERSION}</version></dependency>")
-    };
-    let pom = format!(
-        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
-         <groupId>ottla</groupId><artifactId>tools</artifactId><version>1</version>\
-         <dependencies>{}{}</dependencies></project>",
-        dependency("kafka_2.13"),
-        dependency("kafka-tools")
-    );
-    std::fs::write(project.path().join("pom.xml"), pom).map_err(|e| e.to_string())?;
-    let output = Command::new("mvn")
-        .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"])
-        .arg(format!("-DoutputDirectory={}", directory.display()))
-        .current_dir(project.path())
-        .output()
-        .map_err(|e| format!("mvn does not start: {e}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("Kafka's jars cannot be fetched: {}", String::from_utf8_lossy(&output.stdout).trim())),
     }
 }
 

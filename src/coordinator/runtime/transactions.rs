@@ -47,7 +47,7 @@ impl GroupCoordinator {
             none => none.insert(self.load(index).map_err(|e| PartitionError::Storage(e.to_string()))?),
         };
         let batch = marker
-            .batch(producer_id, producer_epoch, self.clock().wall_ms())
+            .batch(producer_id, producer_epoch, self.clock().wall_ms(), false)
             .map_err(|e| PartitionError::Storage(e.to_string()))?;
         // A marker that cannot be appended leaves the shard as it was: there is nothing to be read anew.
         let appended = self.internal.append_batch(index, batch, Origin::Marker(version), durability)?;

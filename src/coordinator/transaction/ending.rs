@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::state::{End, Producer, State, TopicPartition, Transaction};
 use super::{Shard, Slot, TransactionCoordinator, TransactionError};
 use crate::base::ProducerId;
+use crate::config::TimestampType;
 use crate::coordinator::OFFSETS_TOPIC;
 use crate::log::{AppendError, Origin};
 use crate::record::{Marker, PreparedBatch, TransactionVersion};
@@ -201,9 +202,11 @@ impl TransactionCoordinator {
         let storage = |why: &dyn std::fmt::Display| PartitionError::Storage(why.to_string());
         let topic = self.topics().topic(name).ok_or(PartitionError::Deleted)?;
         let partition = topic.partition(*index).ok_or(PartitionError::Deleted)?;
-        let batch = marker.batch(producer.0, producer.1, self.clock().wall_ms()).map_err(|e| storage(&e))?;
-        let batch = PreparedBatch::trusted(batch.into()).ok_or_else(|| storage(&"a malformed marker"))?;
         let (env, settings) = (self.topics().env(), topic.settings());
+        let by_broker = settings.resolved.message_timestamp_type == TimestampType::LogAppendTime;
+        let now_ms = self.clock().wall_ms();
+        let batch = marker.batch(producer.0, producer.1, now_ms, by_broker).map_err(|e| storage(&e))?;
+        let batch = PreparedBatch::trusted(batch.into()).ok_or_else(|| storage(&"a malformed marker"))?;
         let outcome = partition.append_in(env, &settings.resolved, &batch, Origin::Marker(version), durability)?;
         Ok(outcome.ticket)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Plan;
-use super::op::{At, ConsumerOp, FAULTS, GROUPS, GroupOp, MEMBERS, Op, TOPICS};
+use super::op::{At, ConsumerOp, FAULTS, GROUPS, GroupOp, MEMBERS, Op, PRODUCERS, TOPICS, TransactionOp};
 use crate::batch::Codec;
 use crate::scenarios::requests::{APPEND, DELETE, SET, SUBTRACT};
 
@@ -71,7 +71,10 @@ pub fn walk(plan: Plan, walk: u64) -> Vec<Op> {
             ops.push(Op::Restart);
         } else if random.one_in(5) {
             ops.push(Op::Consumer(consumer_step(&mut random)));
-        } else if random.one_in(2) {
+        } else if random.one_in(3) {
+            let producer = random.between(0, i64::from(PRODUCERS) - 1) as u8;
+            ops.push(Op::Transaction { producer, op: transaction_step(&mut random) });
+        } else if random.one_in(3) {
             let group = random.between(0, i64::from(GROUPS) - 1) as u8;
             ops.push(Op::Group { group, op: group_step(&mut random) });
         } else if !model.topics.contains_key(&topic) && !random.one_in(6) {
@@ -230,6 +233,33 @@ fn consumer_step(random: &mut Random) -> ConsumerOp {
         82..=84 => ConsumerOp::DeleteOffset { topic, partition },
         85..=96 => ConsumerOp::Describe { version: random.between(0, 1) as i16 },
         _ => ConsumerOp::Delete,
+    }
+}
+
+fn transaction_step(random: &mut Random) -> TransactionOp {
+    let skip = if random.one_in(15) { random.of(&[-1, 1, 5]) } else { 0 };
+    let (topic, partition) = (random.between(0, i64::from(TOPICS) - 1) as u8, random.between(0, 2) as i32);
+    match random.between(0, 99) {
+        0..=7 => TransactionOp::Init { again: random.one_in(2), version: random.between(3, 5) as i16 },
+        8..=19 => TransactionOp::Add { topic, partition, skip, version: random.between(0, 3) as i16 },
+        20..=24 => TransactionOp::AddOffsets { skip, version: random.between(0, 4) as i16 },
+        25..=54 => TransactionOp::Produce {
+            topic,
+            partition,
+            behind: if random.one_in(10) { random.of(&[-1, 1, 3]) } else { 0 },
+            skip,
+            version: random.between(11, 13) as i16,
+        },
+        55..=64 => TransactionOp::CommitOffsets {
+            topic,
+            partition,
+            offset: random.between(0, 100),
+            skip,
+            version: random.between(4, 5) as i16,
+        },
+        65..=84 => TransactionOp::End { commit: !random.one_in(3), skip, version: random.of(&[2, 3, 4, 5, 5, 5]) },
+        85..=91 => TransactionOp::Describe,
+        _ => TransactionOp::FetchOffsets { stable: random.one_in(2) },
     }
 }
 

@@ -111,7 +111,59 @@ pub enum Op {
     },
     /// In the consumer group of the walk, which has one member.
     Consumer(ConsumerOp),
+    /// By a transactional producer of the walk.
+    Transaction {
+        producer: u8,
+        op: TransactionOp,
+    },
     Restart,
+}
+
+/// Transactional producers of a walk.
+pub const PRODUCERS: u8 = 2;
+
+/// What a transactional producer does. `skip` moves the epoch that it knows.
+#[derive(Clone, Debug)]
+pub enum TransactionOp {
+    /// Begins as nobody in particular, or as who it was.
+    Init {
+        again: bool,
+        version: i16,
+    },
+    Add {
+        topic: u8,
+        partition: i32,
+        skip: i16,
+        version: i16,
+    },
+    AddOffsets {
+        skip: i16,
+        version: i16,
+    },
+    /// A batch; `behind` moves its sequence.
+    Produce {
+        topic: u8,
+        partition: i32,
+        behind: i32,
+        skip: i16,
+        version: i16,
+    },
+    CommitOffsets {
+        topic: u8,
+        partition: i32,
+        offset: i64,
+        skip: i16,
+        version: i16,
+    },
+    End {
+        commit: bool,
+        skip: i16,
+        version: i16,
+    },
+    Describe,
+    FetchOffsets {
+        stable: bool,
+    },
 }
 
 /// What happens to a consumer group (KIP-848). `skip` moves the epoch that its member knows.

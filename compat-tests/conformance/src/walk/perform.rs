@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::consumers::Consumers;
 use super::groups::Groups;
 use super::op::{At, Fault, Op, TOPICS};
+use super::transactions::Transactions;
 use crate::batch::{Batch, batch, keyed, sized, value};
 use crate::play::{Done, Play, Topic, topic_name};
 use crate::scenarios::requests::*;
@@ -36,6 +37,7 @@ pub struct Walker {
     restarted: bool,
     groups: Groups,
     consumers: Consumers,
+    transactions: Transactions,
 }
 
 /// End the label of a step that may show what is left in such a file, or its size.
@@ -74,7 +76,7 @@ impl Walker {
                 play.settled(&topic, found.partitions.len() as i32)?;
             }
         }
-        Ok(())
+        self.transactions.connected(play)
     }
 
     pub fn perform(&mut self, play: &mut Play, op: &Op) -> Done {
@@ -106,6 +108,10 @@ impl Walker {
             Op::Consumer(ref op) => {
                 let topics: Vec<Topic> = (0..TOPICS).map(|t| self.topic(play, t)).collect();
                 self.consumers.perform(play, op, &topics)?;
+            }
+            Op::Transaction { producer, ref op } => {
+                let topics: Vec<Topic> = (0..TOPICS).map(|t| self.topic(play, t)).collect();
+                self.transactions.perform(play, producer, op, &topics)?;
             }
             Op::Alter { topic, key, operation, value } => self.alter(play, topic, key, operation, value)?,
             Op::Produce { .. } | Op::Idempotent { .. } | Op::Bad { .. } => self.produce(play, op)?,
@@ -311,6 +317,7 @@ impl Walker {
         let _ = play.quiet(5, delete(5, &names));
         self.groups.clean_up(play);
         self.consumers.clean_up(play);
+        self.transactions.clean_up(play);
     }
 }
 

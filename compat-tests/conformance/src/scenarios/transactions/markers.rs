@@ -9,7 +9,7 @@ use crate::run::{Scenario, scenario};
 use crate::scenarios::requests::{fetch, from};
 
 pub fn all() -> Vec<Scenario> {
-    vec![scenario("transactions/markers", markers)]
+    vec![scenario("transactions/markers", markers), scenario("transactions/markers-broker-time", broker_time)]
 }
 
 fn marker(producer: &Producer, commit: bool, coordinator_epoch: i32, topics: &[(&str, &[i32])]) -> WritableTxnMarker {
@@ -55,5 +55,15 @@ fn markers(play: &mut Play) -> Done {
     play.ask("two unknown producers", 1, all_of(two))?;
     let reading = vec![from(0, 0), from(1, 0), from(2, 0)];
     play.ask("what has been written", 12, fetch(12, &t, reading).with_isolation_level(1))?;
+    Ok(())
+}
+
+/// On a topic whose timestamps are the broker's, those of markers are too.
+fn broker_time(play: &mut Play) -> Done {
+    let t = play.topic_with("t", 1, &[("message.timestamp.type", "LogAppendTime")])?;
+    let producer = play.producer("id")?;
+    play.append_in(&producer, &t, 0, 0, "in it")?;
+    play.end(&producer, true)?;
+    play.ask("what has been written", 12, fetch(12, &t, vec![from(0, 0)]).with_isolation_level(1))?;
     Ok(())
 }

@@ -25,11 +25,17 @@ impl Play {
     /// A transactional id of this scenario, whose coordinator is ready.
     pub fn transactional_id(&mut self, id: &str) -> Done<String> {
         let id = self.name(id);
-        let find = FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![text(&id)]);
+        self.transactional_id_ready(&id)?;
+        Ok(id)
+    }
+
+    /// Waits until the coordinator of a transactional id answers.
+    pub fn transactional_id_ready(&mut self, id: &str) -> Done {
+        let find = FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![text(id)]);
         self.wait("the coordinator of transactions is found", |play| {
             Ok(play.quiet(4, find.clone())?.coordinators.iter().all(|c| c.error_code == 0))
         })?;
-        let probe = DescribeTransactionsRequest::default().with_transactional_ids(vec![transactional(&id)]);
+        let probe = DescribeTransactionsRequest::default().with_transactional_ids(vec![transactional(id)]);
         self.wait("the coordinator of transactions is ready", |play| {
             let answer = play.quiet(0, probe.clone())?;
             Ok(answer.transaction_states.iter().all(|t| ![14, 15, 16].contains(&t.error_code)))
@@ -37,8 +43,7 @@ impl Play {
         self.wait("there are producer ids", |play| {
             let request = init("").with_transactional_id(None);
             Ok(play.quiet(4, request)?.error_code == 0)
-        })?;
-        Ok(id)
+        })
     }
 
     /// A producer with a transactional id of its own.
