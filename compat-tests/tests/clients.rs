@@ -51,14 +51,9 @@ fn text(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Runs a client's program against a broker of its own, and compares what the broker knows with what it should have done.
+/// Runs a program that prints `ok` when all went well.
 #[track_caller]
-fn share_commit_and_resume(mut program: Command) {
-    let broker = Broker::any();
-    let (topic, group) = (unique("clients"), unique("group"));
-    let mut client = broker.client();
-    assert_eq!(client.create_topic(&topic, PARTITIONS, &[]).expect("answered"), 0);
-    program.args([&broker.bootstrap(), &topic, &group, &RECORDS.to_string()]);
+fn run_to_its_end(mut program: Command) {
     program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let what = format!("{program:?}");
     let mut child = spawn::spawn(program).unwrap_or_else(|e| panic!("{what} does not start: {e}"));
@@ -69,7 +64,17 @@ fn share_commit_and_resume(mut program: Command) {
     let output = child.wait_with_output().expect("the child can be waited for");
     assert!(output.status.success(), "{what}: {}\n{}", output.status, text(&output));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "ok", "{what}: {}", text(&output));
+}
 
+/// Runs a client's program against a broker of its own, and compares what the broker knows with what it should have done.
+#[track_caller]
+fn share_commit_and_resume(mut program: Command) {
+    let broker = Broker::any();
+    let (topic, group) = (unique("clients"), unique("group"));
+    let mut client = broker.client();
+    assert_eq!(client.create_topic(&topic, PARTITIONS, &[]).expect("answered"), 0);
+    program.args([&broker.bootstrap(), &topic, &group, &RECORDS.to_string()]);
+    run_to_its_end(program);
     let ends: Vec<_> = (0..PARTITIONS).map(|partition| client.offset_at(&topic, partition, -1)).collect();
     assert_eq!(ends.iter().sum::<i64>(), RECORDS * 2);
     let committed: Vec<_> = (0..PARTITIONS).map(|p| client.committed_offset(&group, &topic, p)).collect();
@@ -94,6 +99,29 @@ fn go_program(name: &str) -> Command {
 fn franz_go() {
     needs!(has_program("go", "version"), "go is not installed");
     share_commit_and_resume(go_program("franz"));
+}
+
+/// Runs a client's program that copies a topic in transactions, and looks at what is committed.
+#[track_caller]
+fn copy_in_transactions(mut program: Command) {
+    let broker = Broker::any();
+    let (topic, group) = (unique("clients"), unique("group"));
+    let mut client = broker.client();
+    for name in [topic.clone(), format!("{topic}-copied")] {
+        assert_eq!(client.create_topic(&name, PARTITIONS, &[]).expect("answered"), 0);
+    }
+    program.args([&broker.bootstrap(), &topic, &group, &RECORDS.to_string()]);
+    run_to_its_end(program);
+    let ends: Vec<_> = (0..PARTITIONS).map(|partition| client.offset_at(&topic, partition, -1)).collect();
+    let committed: Vec<_> = (0..PARTITIONS).map(|p| client.committed_offset(&group, &topic, p)).collect();
+    assert_eq!(committed, ends, "everything is committed");
+}
+
+#[test]
+#[ignore = "fetches client libraries: cargo test -p compat-tests --test clients -- --ignored"]
+fn franz_go_transactions() {
+    needs!(has_program("go", "version"), "go is not installed");
+    copy_in_transactions(go_program("franztransactions"));
 }
 
 #[test]
