@@ -280,6 +280,81 @@ fn group_body(key: ApiKey, version: i16) -> Option<Bytes> {
         ApiKey::ConsumerGroupDescribe => {
             encode(&ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]), version)
         }
+        _ => transaction_body(key, version),
+    }
+}
+
+/// Of a transactional id that nobody has.
+fn transaction_body(key: ApiKey, version: i16) -> Option<Bytes> {
+    let (id, producer) = (TransactionalId(text("nobody")), ProducerId(7));
+    let group = GroupId(text("g"));
+    match key {
+        ApiKey::AddPartitionsToTxn => {
+            let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
+                .with_name(topic_name(TOPIC))
+                .with_partitions(vec![0]);
+            let request = AddPartitionsToTxnRequest::default();
+            let request = if version < 4 {
+                request
+                    .with_v3_and_below_transactional_id(id)
+                    .with_v3_and_below_producer_id(producer)
+                    .with_v3_and_below_topics(vec![topic])
+            } else {
+                request.with_transactions(vec![
+                    add_partitions_to_txn_request::AddPartitionsToTxnTransaction::default()
+                        .with_transactional_id(id)
+                        .with_producer_id(producer)
+                        .with_verify_only(true)
+                        .with_topics(vec![topic]),
+                ])
+            };
+            encode(&request, version)
+        }
+        ApiKey::AddOffsetsToTxn => {
+            let request = AddOffsetsToTxnRequest::default().with_transactional_id(id).with_producer_id(producer);
+            encode(&request.with_group_id(group), version)
+        }
+        ApiKey::EndTxn => {
+            let request = EndTxnRequest::default().with_transactional_id(id).with_producer_id(producer);
+            encode(&request.with_committed(true), version)
+        }
+        ApiKey::WriteTxnMarkers => {
+            let topic = write_txn_markers_request::WritableTxnMarkerTopic::default()
+                .with_name(topic_name("no-such-topic"))
+                .with_partition_indexes(vec![0]);
+            let marker = write_txn_markers_request::WritableTxnMarker::default()
+                .with_producer_id(producer)
+                .with_topics(vec![topic]);
+            encode(&WriteTxnMarkersRequest::default().with_markers(vec![marker]), version)
+        }
+        ApiKey::TxnOffsetCommit => {
+            let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()
+                .with_committed_leader_epoch(-1)
+                .with_committed_metadata(Some(text("m")));
+            let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
+                .with_name(topic_name(TOPIC))
+                .with_partitions(vec![partition]);
+            let request = TxnOffsetCommitRequest::default()
+                .with_transactional_id(id)
+                .with_group_id(group)
+                .with_producer_id(producer)
+                .with_generation_id(-1)
+                .with_topics(vec![topic]);
+            encode(&request, version)
+        }
+        ApiKey::DescribeTransactions => {
+            encode(&DescribeTransactionsRequest::default().with_transactional_ids(vec![id]), version)
+        }
+        ApiKey::ListTransactions => {
+            let mut request = ListTransactionsRequest::default()
+                .with_state_filters(vec![text("Ongoing")])
+                .with_producer_id_filters(vec![producer])
+                .with_duration_filter(-1);
+            if version >= 2 {
+                request.transactional_id_pattern = Some(text("no.*"));
+            }
+            encode(&request, version)
+        }
         _ => None,
     }
 }

@@ -15,6 +15,13 @@ use compat_tests::groups::{Member, assignment, code as group_code};
 use compat_tests::needs;
 use compat_tests::wire::Client;
 
+#[path = "transactions/producer.rs"]
+#[allow(dead_code)]
+mod producer;
+#[path = "transactions/readers.rs"]
+#[allow(dead_code)]
+mod readers;
+
 /// Room for the WAL and a few segments.
 const DISK_MIB: u64 = 48;
 const VALUE_BYTES: usize = 50_000;
@@ -117,13 +124,16 @@ fn produce_is_refused_and_comes_back_when_there_is_room() {
         let mut client = broker.client();
         create(&mut client, "t", durable);
         let hog = disk.hog_all_but(6 << 10);
-        let count = fill(&mut client, "t");
+        let mut count = fill(&mut client, "t");
         assert!(count > 5, "{count} records before the disk was full");
         assert_holds(&mut client, "t", count);
-        // Refused again and again, and nothing changes.
+        // Refused again and again, unless a checkpoint has let go of something meanwhile.
         for _ in 0..5 {
-            let answer = client.produce("t", 0, Batch::of_values([value("t", 0)]).build()).expect("answered");
-            assert_eq!(answer.error_code, code::KAFKA_STORAGE_ERROR);
+            let answer = client.produce("t", 0, Batch::of_values([value("t", count)]).build()).expect("answered");
+            match answer.error_code {
+                0 => count += 1,
+                error => assert_eq!(error, code::KAFKA_STORAGE_ERROR),
+            }
         }
         std::fs::remove_file(&hog).expect("removed");
         compat_tests::wait_until("service comes back by itself", Duration::from_secs(10), || {
@@ -287,4 +297,43 @@ fn a_group_stays_as_its_log_has_it_and_goes_on_when_there_is_room() {
     assert_eq!(client.committed_offset("other", "t", 0), 7);
     let described = client.describe_group("g").expect("answered");
     assert_eq!((described.group_state.as_str(), described.members.len()), ("Stable", 1), "the generation before");
+}
+
+/// What is decided is carried out once there is room, by itself where the decision found room.
+#[test]
+fn transactions_end_when_there_is_room() {
+    use producer::{Producer, Protocol};
+    for (durable, protocol) in [(false, Protocol::First), (false, Protocol::Second), (true, Protocol::Second)] {
+        let disk = small_disk!();
+        let mut broker = start(&disk);
+        let mut client = broker.client();
+        create(&mut client, "t", durable);
+        let mut committed = Producer::new("commits", protocol).started(&mut client);
+        let mut open = Producer::new("stays-open", protocol).started(&mut client);
+        for producer in [&mut committed, &mut open] {
+            producer.must_add(&mut client, "t", &[0]);
+            producer.must_produce(&mut client, "t", 0, &value(&producer.name.clone(), 0));
+        }
+        let hog = disk.hog_all_but(0);
+        for _ in 0..5 {
+            let answer = committed.end(&mut client, protocol.end_version(), true).expect("answered");
+            // Refused, decided, or decided before.
+            assert!([0, 15, 51].contains(&answer.error_code), "{answer:?}");
+        }
+        std::fs::remove_file(&hog).expect("removed");
+        committed.must_end(&mut client, true);
+        let seen = |client: &mut Client| readers::committed_values(client, "t", 0);
+        compat_tests::wait_until("the committed record is there", Duration::from_secs(10), || {
+            seen(&mut client) == [value("commits", 0)]
+        });
+        broker.kill();
+        broker.restart();
+        let mut client = broker.client();
+        assert_eq!(seen(&mut client), [value("commits", 0)]);
+        open.must_end(&mut client, false);
+        compat_tests::wait_until("the aborted one has ended", Duration::from_secs(10), || {
+            readers::markers(&mut client, "t", 0).len() == 2
+        });
+        assert_eq!(seen(&mut client), [value("commits", 0)]);
+    }
 }

@@ -140,6 +140,10 @@ fn sigterm_answers_what_is_parked_and_stops_cleanly() {
     let id = client.send(12, &fetch_request("t", 0, 1, 60_000)).expect("sent");
     // The fetch is parked once another connection is served after it.
     broker.client().assert_undisturbed();
+    let mut looking = broker.client();
+    wait_until("the join is parked", Duration::from_secs(10), || {
+        &*looking.describe_group("g").expect("answered").group_state == "PreparingRebalance"
+    });
     let start = Instant::now();
     broker.request_stop();
     let answer = client.receive::<FetchRequest>(12, id).expect("the parked fetch is answered");
