@@ -14,9 +14,13 @@ use crate::coordinator::transaction::by_topic;
 pub const API: Api =
     Api { key: 65, name: "DescribeTransactions", versions: (0, 0), advertised_from: 0, flexible_from: 0, handle };
 
+/// Partitions that one answer tells of: an id may be asked for many times.
+const PARTITIONS_MAX: usize = 1_000_000;
+
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: DescribeTransactionsRequest = request.decode(body)?;
     let mut response = DescribeTransactionsResponse::default();
+    let mut told = 0;
     for id in asked.transactional_ids {
         let mut out = TransactionState::default();
         match request.broker().transactions.describe(&id) {
@@ -30,6 +34,10 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                     TopicData::default().with_topic(TopicName(super::owned(topic))).with_partitions(partitions)
                 });
                 out.topics = topics.collect();
+                told += found.partitions.len();
+                if told > PARTITIONS_MAX {
+                    return Err(BadRequest(format!("more than {PARTITIONS_MAX} partitions to describe")));
+                }
             }
             Err(error) => out.error_code = errors::of_transaction(error).code(),
         }

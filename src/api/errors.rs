@@ -86,6 +86,7 @@ pub fn of_group(error: GroupError) -> Error {
         GroupError::UnsupportedAssignor => ResponseError::UnsupportedAssignor,
         GroupError::UnsupportedVersion => ResponseError::UnsupportedVersion,
         GroupError::UnknownServerError => ResponseError::UnknownServerError,
+        GroupError::InvalidProducerEpoch => ResponseError::InvalidProducerEpoch,
     }
 }
 

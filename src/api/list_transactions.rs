@@ -4,6 +4,8 @@
 //! are no states are told back.
 //! Version notes: v1 a minimum duration (KIP-994), v2 a pattern of ids (KIP-1152; INVALID_REGULAR_EXPRESSION).
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use kafka_protocol::messages::list_transactions_response::TransactionState;
 use kafka_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse, ProducerId, TransactionalId};
@@ -41,7 +43,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             }
         },
     };
-    let producer_ids: Vec<i64> = asked.producer_id_filters.iter().map(|id| id.0).collect();
+    let producer_ids: HashSet<i64> = asked.producer_id_filters.iter().map(|id| id.0).collect();
     let filter = ListFilter {
         producer_ids: &producer_ids,
         states: (!asked.state_filters.is_empty()).then_some(&states),

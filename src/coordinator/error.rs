@@ -29,6 +29,7 @@ pub enum GroupError {
     UnsupportedAssignor,
     UnsupportedVersion,
     UnknownServerError,
+    InvalidProducerEpoch,
 }
 
 impl fmt::Display for GroupError {

@@ -190,7 +190,8 @@ impl Log {
             return Ok(());
         }
         self.active.segment.finish_indexes()?;
-        self.producers.write_snapshot(&self.dir, self.end, self.end, false)?;
+        let keep = [self.active.segment.base_offset(), self.end];
+        self.producers.write_snapshot(&self.dir, self.end, &keep, false)?;
         let segment = Arc::new(Segment::create(&self.dir, self.end)?);
         let file = segment.hold_open()?;
         self.active.segment.let_go(&self.env.files);

@@ -200,7 +200,7 @@ impl Log {
         self.end = offset;
         self.recovery_point = self.recovery_point.min(offset);
         self.producers = Producers::default();
-        self.producers.write_snapshot(&self.dir, offset, offset, false)?;
+        self.producers.write_snapshot(&self.dir, offset, &[offset], false)?;
         let segment = Arc::new(Segment::create(&self.dir, offset)?);
         let file = segment.hold_open()?;
         self.segments = Arc::new(vec![segment.clone()]);
@@ -289,7 +289,7 @@ impl Log {
     /// Makes the files whole: indexes, and the producer snapshot. Not synced: both can be made again from the batches.
     pub fn finish(&mut self) -> Result<(), LogError> {
         self.active.segment.finish_indexes()?;
-        self.producers.write_snapshot(&self.dir, self.end, self.active.segment.base_offset(), false)
+        self.producers.write_snapshot(&self.dir, self.end, &[self.active.segment.base_offset()], false)
     }
 
     /// Ends the log's life in this process, with everything that counts on the disk.

@@ -308,29 +308,29 @@ impl Producers {
     }
 
     /// Writes `<offset>.snapshot`: the state up to, not including, that offset. Older snapshots but one are deleted.
-    /// The one at `keep` stays: the transactions of the segment that begins there are found again from it.
-    pub fn write_snapshot(&self, dir: &Path, offset: i64, keep: i64, sync: bool) -> Result<(), LogError> {
+    /// Those at `keep` stay: the transactions of the segment that begins there are found again from it.
+    pub fn write_snapshot(&self, dir: &Path, offset: i64, keep: &[i64], sync: bool) -> Result<(), LogError> {
         let path = files::offset_file(dir, offset, "snapshot");
         files::replace(&path, &self.encode(), sync)
             .map_err(LogError::io(format_args!("writing {}", path.display())))?;
         let mut old = snapshots(dir);
         old.retain(|o| *o < offset);
         old.pop();
-        for offset in old.into_iter().filter(|offset| *offset != keep) {
+        for offset in old.into_iter().filter(|offset| !keep.contains(offset)) {
             let _ = std::fs::remove_file(files::offset_file(dir, offset, "snapshot"));
         }
         Ok(())
     }
 
     /// The newest readable snapshot not beyond `latest`, with its offset; nothing at `start` if there is none. Snapshots
-    /// beyond the end are deleted.
+    /// beyond the end, or from before the start, are deleted: what ended in between could not be found.
     pub fn load(dir: &Path, start: i64, latest: i64, end: i64) -> (Producers, i64) {
         for offset in snapshots(dir).into_iter().rev() {
             let path = files::offset_file(dir, offset, "snapshot");
-            if offset > end {
+            if offset > end || offset < start {
                 let _ = std::fs::remove_file(&path);
             }
-            if offset > latest {
+            if offset > latest || offset < start {
                 continue;
             }
             match std::fs::read(&path).ok().and_then(|bytes| Producers::decode(&bytes)) {

@@ -70,7 +70,8 @@ impl Log {
         let segments: Vec<Arc<Segment>> = segments.into_iter().map(Arc::new).collect();
         // Indexes of aborted transactions are synced with their segments, and written behind their markers.
         let doubtful = match mode {
-            OpenMode::Clean if whole.is_some() => segments.len(),
+            // A log that was closed in order has a snapshot at its end.
+            OpenMode::Clean if whole.is_some() && files::offset_file(dir, end, "snapshot").exists() => segments.len(),
             OpenMode::Clean | OpenMode::ProcessDied => segments.len() - 1,
             OpenMode::MachineDied => segments.partition_point(|s| s.base_offset() <= recovery_point).saturating_sub(1),
         };

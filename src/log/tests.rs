@@ -526,3 +526,27 @@ fn aborted_transactions_are_known_after_every_kind_of_restart() {
         assert_eq!(log.first_open_transaction(), None);
     }
 }
+
+/// What ended between an old snapshot and the log's start can be seen no more: the snapshot says nothing then.
+#[test]
+fn a_producer_snapshot_from_before_the_start_opens_no_transaction() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    log.append(&transactional(0, 7, 0, 0), VERIFIED).expect("begun");
+    log.finish().expect("a snapshot of it");
+    let stale = std::fs::read(fixture.newest("snapshot")).expect("readable");
+    log.append(&marker(7, 1, true), ENDS).expect("ended");
+    let end = log.end();
+    log.advance_log_start(end);
+    log.append(&batch(1, 0), Origin::CLIENT).expect("append");
+    log.close().expect("closed");
+    drop(log);
+    for entry in std::fs::read_dir(fixture.dir()).expect("listed").flatten() {
+        if entry.path().extension().is_some_and(|e| e == "snapshot") {
+            std::fs::remove_file(entry.path()).expect("removed");
+        }
+    }
+    std::fs::write(files::offset_file(&fixture.dir(), 1, "snapshot"), stale).expect("written");
+    let log = fixture.open_from(OpenMode::MachineDied, end).0;
+    assert_eq!(log.first_open_transaction(), None);
+}

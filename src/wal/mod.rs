@@ -275,6 +275,7 @@ impl Wal {
         file::encode_record(&mut group.bytes, lsn, kind, parts);
         group.members.extend(on_commit);
         let ticket = Ticket { lsn, outcome: Some(group.outcome.clone()) };
+        let due = due || group.bytes.len() > WAITING_BYTES_MAX;
         state.due |= due;
         drop(state);
         if due {
@@ -387,6 +388,9 @@ impl Wal {
         }
     }
 }
+
+/// Bytes that may wait for something that is due.
+const WAITING_BYTES_MAX: usize = 1 << 20;
 
 /// See [`Wal::together`].
 pub struct Together<'a>(&'a Wal);

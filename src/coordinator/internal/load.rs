@@ -27,9 +27,9 @@ impl<S> InternalTopic<S> {
         let mut next = offsets.log_start;
         while next < offsets.end {
             let read = partition
-                .read(env, &settings.resolved, next, Isolation::ReadUncommitted, LOAD_BYTES, true)
+                .read(env, &settings.resolved, next, Isolation::ToTheEnd, LOAD_BYTES, true)
                 .map_err(|e| e.to_string())?;
-            let Some(region) = read.region else { break };
+            let region = read.region.ok_or_else(|| format!("nothing at offset {next}"))?;
             let mut bytes = vec![0; region.length];
             region.file.read_exact_at(&mut bytes, region.position).map_err(|e| e.to_string())?;
             let before = next;

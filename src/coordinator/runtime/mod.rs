@@ -13,8 +13,9 @@ use super::shard::{Effects, Environment, Shard};
 use super::{GroupError, OFFSETS_TOPIC};
 use crate::base::Clock;
 use crate::config::BrokerValues;
+use crate::log::AppendError;
 use crate::record::build::{BatchFields, NewRecord};
-use crate::topic::{Durability, Topic, TopicManager};
+use crate::topic::{Durability, PartitionError, Topic, TopicManager};
 use crate::wal::Ticket;
 use surroundings::ConfiguredLimits;
 
@@ -135,6 +136,8 @@ impl GroupCoordinator {
                 effects.send_answers(done.durable.as_ref());
                 Ok(done)
             }
+            // Offsets of a producer that was fenced in the log itself: nothing has changed.
+            Err(GroupError::InvalidProducerEpoch) => Err(GroupError::InvalidProducerEpoch),
             Err(error) => {
                 // The state is ahead of the log: it is read anew. Who waits is told so by the dropped answers.
                 slot.shard = None;
@@ -194,6 +197,9 @@ impl GroupCoordinator {
         };
         let appended = self.internal.append(index, &fields, &encoded, Durability::always_if(effects.durable)).map_err(
             |error| {
+                if let PartitionError::Append(AppendError::InvalidProducerEpoch(_)) = error {
+                    return GroupError::InvalidProducerEpoch;
+                }
                 tracing::error!(partition = index, %error, "a group's records could not be appended");
                 GroupError::CoordinatorNotAvailable
             },

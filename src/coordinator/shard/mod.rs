@@ -204,6 +204,9 @@ impl Shard {
                 self.groups.insert(group.clone(), Group::Classic(ClassicGroup::new(group, effects.wall_ms)));
             }
         }
+        for (group, topic, partition) in self.pending.iter().filter(|(_, topic, _)| env.topics.topic(topic).is_none()) {
+            effects.records.push(tombstone(group, topic, partition));
+        }
         for group in self.pending.groups() {
             if !self.groups.contains_key(group) {
                 self.groups.insert(group.to_owned(), Group::Classic(ClassicGroup::new(group, effects.wall_ms)));

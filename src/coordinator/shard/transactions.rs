@@ -74,6 +74,12 @@ impl PendingOffsets {
         self.producers_of.keys().map(String::as_str)
     }
 
+    /// Group, topic and partition of everything that pends.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, i32)> {
+        let groups = self.by_producer.values().flatten();
+        groups.flat_map(|(group, offsets)| offsets.iter().map(move |(topic, p, _)| (group.as_str(), topic, p)))
+    }
+
     /// What open transactions have committed of a group, each by itself.
     pub fn of_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a GroupOffsets> {
         let producers = self.producers_of.get(group).into_iter().flatten();

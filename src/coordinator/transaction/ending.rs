@@ -12,8 +12,9 @@ use crate::record::{Marker, PreparedBatch, TransactionVersion};
 use crate::topic::{Durability, PartitionError};
 use crate::wal::Ticket;
 
-/// Markers that could not be written are tried again this much later.
+/// Markers that could not be written are tried again this much later, and then twice as much, up to a few seconds.
 const RETRY_AFTER_MS: i64 = 200;
+const RETRY_DOUBLINGS: u32 = 5;
 
 /// Why a marker was not written.
 pub type MarkerError = PartitionError;
@@ -56,6 +57,9 @@ impl TransactionCoordinator {
         if id.is_empty() {
             return Err(TransactionError::InvalidRequest);
         }
+        if commit {
+            self.sync_what_is_not_in_the_wal(id)?;
+        }
         self.run(id, |this, index, slot| {
             let shard = this.loaded(index, slot)?;
             let known = shard.get(id).ok_or(TransactionError::InvalidProducerIdMapping)?;
@@ -86,8 +90,12 @@ impl TransactionCoordinator {
                 slot.shard = None;
                 return Err(TransactionError::CoordinatorNotAvailable);
             }
-            if let Some(owed) = this.loaded(index, slot)?.owed(id) {
+            let shard = this.loaded(index, slot)?;
+            if let Some(owed) = shard.owed(id) {
                 owed.decided = true;
+            } else if shard.get(id).is_some_and(|t| t.state == State::Ongoing) {
+                // Lost with what was read anew meanwhile.
+                return Err(TransactionError::CoordinatorNotAvailable);
             }
             this.write_owed(index, slot, id);
             Ok(())
@@ -115,6 +123,26 @@ impl TransactionCoordinator {
         Ok(Decided { id: id.to_owned(), producer, ticket })
     }
 
+    /// Before a transaction is committed of which a part goes through the WAL: the rest of it is brought to the disk.
+    fn sync_what_is_not_in_the_wal(&self, id: &str) -> Result<(), TransactionError> {
+        let partitions = self.run(id, |this, index, slot| {
+            let open = this.loaded(index, slot)?.get(id).filter(|t| t.state == State::Ongoing);
+            Ok(open.filter(|t| this.rests_on_wal(&t.partitions)).map(|t| t.partitions.clone()).unwrap_or_default())
+        })?;
+        let env = self.topics().env();
+        for (name, index) in &partitions {
+            let Some(topic) = self.topics().topic(name) else { continue };
+            let plain = topic.settings().resolved.flush_messages != 1;
+            if let Some(partition) = topic.partition(*index).filter(|_| plain)
+                && let Err(error) = partition.sync(&env.log)
+            {
+                tracing::error!(id, topic = name, partition = index, %error, "a transaction could not be synced");
+                return Err(TransactionError::CoordinatorNotAvailable);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether any of the partitions asks for durability before the answer: then all of the transaction goes through the
     /// WAL, so that a crash of the machine cannot keep one half of it.
     pub(super) fn rests_on_wal(&self, partitions: &BTreeSet<TopicPartition>) -> bool {
@@ -135,6 +163,14 @@ impl TransactionCoordinator {
         let Some(shard) = &mut slot.shard else { return };
         let (Some(transaction), Some(owed)) = (shard.get(id).cloned(), shard.owed(id).cloned()) else { return };
         let partition = self.topics().topic(super::TRANSACTIONS_TOPIC).and_then(|t| t.partition(index as i32));
+        if let (true, Some(partition)) = (owed.found, &partition)
+            && let Err(error) = partition.sync(&self.topics().env().log)
+        {
+            // The decision may be in the page cache only.
+            tracing::error!(id, %error, "the decision of a transaction could not be synced");
+            shard.retry_ms = Some(self.clock().timer_ms() + RETRY_AFTER_MS);
+            return;
+        }
         let marker = Marker {
             committed: transaction.state == State::PrepareCommit,
             coordinator_epoch: partition.map_or(0, |p| p.leader_epoch()),
@@ -170,10 +206,14 @@ impl TransactionCoordinator {
         if ended {
             shard.owes_nothing_for(id);
         } else {
+            let mut attempts = 0;
             if let Some(owed) = shard.owed(id) {
-                owed.partitions = left;
+                (owed.partitions, owed.found) = (left, true);
+                attempts = owed.attempts;
+                owed.attempts += 1;
             }
-            shard.retry_ms = Some(self.clock().timer_ms() + RETRY_AFTER_MS);
+            let at = self.clock().timer_ms() + (RETRY_AFTER_MS << attempts.min(RETRY_DOUBLINGS));
+            shard.retry_ms = Some(shard.retry_ms.map_or(at, |earlier| earlier.min(at)));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What there is to be told of transactions: DescribeTransactions and ListTransactions (KIP-664).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use regex::Regex;
 
@@ -43,7 +43,7 @@ impl IdPattern {
 /// What must be true of those that are listed.
 pub struct ListFilter<'a> {
     /// Any, if it is empty.
-    pub producer_ids: &'a [ProducerId],
+    pub producer_ids: &'a HashSet<ProducerId>,
     /// Any, for `None`.
     pub states: Option<&'a [State]>,
     /// Begun longer ago than this; any, below 0.

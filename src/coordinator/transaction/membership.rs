@@ -79,9 +79,9 @@ impl TransactionCoordinator {
         then: impl FnOnce(Result<Members, TransactionError>) -> T,
     ) -> T {
         let mut then = Some(then);
-        // A record that adds partitions goes to the disk with what is appended to them.
-        let _together = self.topics().env().wal().together();
         let done = self.run(id, |this, index, slot| {
+            // A record that adds partitions goes to the disk with what is appended to them.
+            let _together = this.topics().env().wal().together();
             let members = if id.is_empty() {
                 Err(TransactionError::InvalidRequest)
             } else if verification == Verification::Add {

@@ -191,11 +191,13 @@ impl TransactionCoordinator {
     ) -> Result<Option<Ticket>, TransactionError> {
         let now_ms = self.clock().wall_ms();
         let record = records::encode(id, Some(&next), now_ms);
-        let AppendedRecords { ticket, .. } =
-            self.internal.append(index, &BatchFields::default(), &[record], durability).map_err(|error| {
-                tracing::error!(partition = index, %error, "the state of a transaction could not be appended");
-                TransactionError::CoordinatorNotAvailable
-            })?;
+        let appended = self.internal.append(index, &BatchFields::default(), &[record], durability);
+        let AppendedRecords { ticket, .. } = appended.map_err(|error| {
+            tracing::error!(partition = index, %error, "the state of a transaction could not be appended");
+            // Whether it is in the log is what the log says.
+            slot.shard = None;
+            TransactionError::CoordinatorNotAvailable
+        })?;
         if let Some(shard) = &mut slot.shard {
             shard.set(id, Some(next));
         }

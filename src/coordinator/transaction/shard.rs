@@ -21,8 +21,10 @@ pub struct Shard {
 #[derive(Clone, Debug)]
 pub struct Owed {
     pub partitions: BTreeSet<TopicPartition>,
-    /// Found at the start: some may have been written by the process before.
+    /// Some may have been written: by the process before, or in an attempt that failed.
     pub found: bool,
+    /// Failed attempts so far.
+    pub attempts: u32,
     /// Whether the decision is known to be on the disk, if it must be.
     pub decided: bool,
 }
@@ -57,7 +59,7 @@ impl Shard {
     pub fn owe(&mut self, id: &str, decided: bool) {
         if let Some(transaction) = self.transactions.get(id) {
             let partitions = transaction.partitions.clone();
-            self.owed.insert(id.to_owned(), Owed { partitions, found: false, decided });
+            self.owed.insert(id.to_owned(), Owed { partitions, found: false, attempts: 0, decided });
         }
     }
 
@@ -65,7 +67,7 @@ impl Shard {
     pub fn owe_what_is_prepared(&mut self) {
         for (id, transaction) in self.transactions.iter().filter(|(_, t)| t.state.is_prepared()) {
             let partitions = transaction.partitions.clone();
-            self.owed.insert(id.clone(), Owed { partitions, found: true, decided: true });
+            self.owed.insert(id.clone(), Owed { partitions, found: true, attempts: 0, decided: true });
         }
     }
 

@@ -179,6 +179,13 @@ impl Partition {
             if !ok {
                 open.wal_continuous = false;
                 open.wal_breaks += 1;
+                // It is in the log, and the next append would show it: better now than never.
+                match open.log.flush() {
+                    Ok(()) => open.raise_high_watermark(open.log.end()),
+                    Err(error) => {
+                        tracing::warn!(partition = %self.dir_name(), %error, "a refused batch could not be synced");
+                    }
+                }
             } else if breaks == open.wal_breaks {
                 open.raise_high_watermark(end);
             } else if let Err(error) = open.log.flush() {

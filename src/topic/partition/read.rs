@@ -8,6 +8,8 @@ use crate::log::{AbortedTransaction, Region, Snapshot, TimestampedOffset};
 pub enum Isolation {
     ReadUncommitted,
     ReadCommitted,
+    /// All there is, also what is not on the disk yet: for coordinators, whose state has it too.
+    ToTheEnd,
 }
 
 /// Where a partition stands, and what of it may be sent.
@@ -37,6 +39,7 @@ impl Offsets {
         match isolation {
             Isolation::ReadUncommitted => self.high_watermark,
             Isolation::ReadCommitted => self.last_stable_offset,
+            Isolation::ToTheEnd => self.end,
         }
     }
 }

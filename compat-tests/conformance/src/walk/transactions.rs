@@ -1,6 +1,7 @@
 //! Transactional producers of a walk, each with what it believes to be.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::op::TransactionOp;
 use crate::play::{Done, Play, Topic};
@@ -27,11 +28,13 @@ impl Transactions {
             self.group = Some(play.group("of-transactions")?);
         }
         let group = self.group.clone().unwrap_or_default();
-        if !self.producers.contains_key(&producer) {
-            let producer_of = play.producer(&format!("producer-{producer}"))?;
-            self.producers.insert(producer, Known { producer: producer_of, sequences: BTreeMap::new() });
-        }
-        let known = self.producers.get_mut(&producer).expect("inserted above");
+        let known = match self.producers.entry(producer) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                let begun = play.producer(&format!("producer-{producer}"))?;
+                free.insert(Known { producer: begun, sequences: BTreeMap::new() })
+            }
+        };
         let skipped = |skip: i16| known.producer.with_epoch(known.producer.epoch.wrapping_add(skip).max(-1));
         match *op {
             TransactionOp::Init { again, version } => {
