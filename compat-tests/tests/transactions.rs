@@ -23,6 +23,8 @@ mod bank;
 mod copier;
 #[path = "transactions/crash_rules.rs"]
 mod crash_rules;
+#[path = "transactions/expiry.rs"]
+mod expiry;
 #[path = "transactions/retries.rs"]
 mod retries;
 #[path = "transactions/sizes.rs"]

@@ -1,8 +1,8 @@
 //! EndTxn (key 26), versions 0–5.
 //!
 //! Behaviour: the decision is on record, and on the disk where a partition of the transaction asks for that, before the
-//! first marker; the markers are written before the answer, where Kafka answers first and says CONCURRENT_TRANSACTIONS to
-//! whoever goes on too early.
+//! first marker; the markers are written before the answer (unless a disk is full), where Kafka answers first and says
+//! CONCURRENT_TRANSACTIONS to whoever goes on too early.
 //! Version notes: v2 PRODUCER_FENCED, before INVALID_PRODUCER_EPOCH; v5 a new epoch with every end (KIP-890).
 
 use std::sync::Arc;

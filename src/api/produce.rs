@@ -7,7 +7,8 @@
 //! Version notes: v5 log start offset, v7 zstd, v8 record errors and messages, v10 current leader (never needed here), v11
 //! TRANSACTION_ABORTABLE for a batch whose partition is not in its transaction, v12 adds partitions to transactions by itself, v13 topic ids.
 
-use std::collections::BTreeSet;
+mod transaction;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,28 +16,22 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 use super::errors::{self, Error};
 use super::{Api, BadRequest, Reply, Request, repeats};
 use crate::base::TopicId;
 use crate::broker::BrokerState;
-use crate::config::{BrokerValues, CompressionType, TimestampType, TopicConfig};
-use crate::coordinator::TransactionError;
-use crate::coordinator::transaction::state::{Producer, TopicPartition};
-use crate::coordinator::transaction::{Members, Verification};
-use crate::log::{AppendError, Origin};
-use crate::record::{self, BatchHeader, Codec, PreparedBatch, Rejection, Rules, TransactionVersion, validate};
-use crate::topic::{Partition, PartitionError, Topic};
+use crate::config::{CompressionType, TimestampType, TopicConfig};
+use crate::log::AppendError;
+use crate::record::{self, BatchHeader, Codec, PreparedBatch, Rejection, Rules, validate};
+use crate::topic::{Partition, PartitionError, Topic, TopicSettings};
 use crate::wal::Ticket;
+use transaction::{Membership, append_in_transaction};
 
 pub const API: Api = Api { key: 0, name: "Produce", versions: (3, 13), advertised_from: 0, flexible_from: 9, handle };
-
-/// First version whose clients know TRANSACTION_ABORTABLE.
-const ABORTABLE_FROM: i16 = 11;
-/// First version that adds partitions to the transaction by itself.
-const ADDS_FROM: i16 = 12;
 
 /// Kafka's own tools may write to internal topics under this client id.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -44,15 +39,15 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: ProduceRequest = request.decode(body)?;
     let acks = asked.acks;
-    let producer = match look_at_transaction(&asked) {
+    let producer = match transaction::look_at(&asked) {
         Ok(producer) => producer,
         Err((error, message)) => return Ok(refused(request, asked, error, message)),
     };
-    let topics = repeats::once_each(asked.topic_data);
+    let topics = repeats::once_each(asked.topic_data).into_iter().map(|t| check(request, t, acks)).collect();
     let mut produced = Produced { tickets: Vec::new(), any_error: false };
     let mut response = match (producer, asked.transactional_id) {
-        (Some(producer), Some(id)) => produce_in_transaction(request, &id, producer, topics, acks, &mut produced),
-        _ => produce(request, topics, acks, &Membership::default(), &mut produced),
+        (Some(producer), Some(id)) => append_in_transaction(request, &id, producer, topics, &mut produced),
+        _ => append(request, topics, &Membership::default(), &mut produced),
     };
     if acks == 0 {
         return Ok(if produced.any_error { Reply::Close } else { Reply::Nothing });
@@ -71,84 +66,6 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     })))
 }
 
-/// What the coordinator says of partitions where a batch would begin its transaction.
-#[derive(Default)]
-struct Membership {
-    asked: BTreeSet<TopicPartition>,
-    answer: Option<Result<Members, TransactionError>>,
-    version: Option<TransactionVersion>,
-}
-
-impl Membership {
-    /// Whether a batch may be appended to the partition, as one that the coordinator knows of or as one that goes on.
-    fn check(&self, topic: &str, partition: i32) -> Result<Origin, TransactionError> {
-        let Some(answer) = &self.answer else { return Ok(Origin::CLIENT) };
-        let place = (topic.to_owned(), partition);
-        if !self.asked.contains(&place) {
-            return Ok(Origin::CLIENT);
-        }
-        match answer {
-            Err(error) => Err(*error),
-            Ok(members) if members.partitions.contains(&place) => Ok(Origin::Client { verified: self.version }),
-            Ok(_) => Err(TransactionError::TransactionAbortable),
-        }
-    }
-}
-
-/// Produces batches of a transaction. Where one would begin it in its partition, the transaction's coordinator is asked,
-/// or told, and the transaction cannot end before the batch is appended.
-fn produce_in_transaction(
-    request: &Request,
-    id: &str,
-    producer: Producer,
-    topics: Vec<TopicProduceData>,
-    acks: i16,
-    produced: &mut Produced,
-) -> ProduceResponse {
-    let broker = request.broker();
-    let adds = request.version >= ADDS_FROM;
-    let mut membership = Membership {
-        asked: begun_by(request, &topics),
-        answer: None,
-        version: Some(if adds { TransactionVersion::V2 } else { TransactionVersion::V1 }),
-    };
-    if membership.asked.is_empty() {
-        return produce(request, topics, acks, &membership, produced);
-    }
-    if !adds && !broker.topics.config().get_bool("transaction.partition.verification.enable") {
-        membership.answer = Some(Ok(Members { partitions: membership.asked.clone(), durable: false }));
-        return produce(request, topics, acks, &membership, produced);
-    }
-    let verification = if adds { Verification::Add } else { Verification::Check };
-    let asked = membership.asked.clone();
-    broker.transactions.within(id, producer, &asked, verification, |answer| {
-        membership.answer = Some(answer);
-        produce(request, topics, acks, &membership, produced)
-    })
-}
-
-/// Partitions where a batch would begin its producer's transaction.
-fn begun_by(request: &Request, topics: &[TopicProduceData]) -> BTreeSet<TopicPartition> {
-    let mut begun = BTreeSet::new();
-    for data in topics {
-        let Some(topic) = find(request, data) else { continue };
-        for partition_data in &data.partition_data {
-            let header = partition_data.records.as_ref().and_then(|records| BatchHeader::read(records));
-            let Some(header) = header.filter(|h| h.is_transactional() && h.has_producer()) else { continue };
-            let Some(partition) = topic.partition(partition_data.index) else { continue };
-            if check_batch(request, partition_data.records.clone().unwrap_or_default()).is_err() {
-                continue;
-            }
-            let (env, settings) = (request.broker().topics.env(), topic.settings());
-            let is_open = partition.with_log(env, &settings.resolved, |log| log.has_open_transaction(&header));
-            if !is_open.unwrap_or(true) {
-                begun.insert((topic.name.to_string(), partition_data.index));
-            }
-        }
-    }
-    begun
-}
-
 fn find(request: &Request, data: &TopicProduceData) -> Option<Arc<Topic>> {
     if request.version >= 13 {
         request.broker().topics.topic_by_id(TopicId(data.topic_id))
@@ -157,27 +74,49 @@ fn find(request: &Request, data: &TopicProduceData) -> Option<Arc<Topic>> {
     }
 }
 
-fn produce(
+/// A topic of a request, each of its batches looked at.
+struct CheckedTopic {
+    name: TopicName,
+    id: Uuid,
+    partitions: Vec<(i32, Result<Checked, Refused>)>,
+}
+
+/// A batch, and where it is to go.
+struct Checked {
+    topic: Arc<Topic>,
+    partition: Arc<Partition>,
+    settings: Arc<TopicSettings>,
+    /// `None` if it is too short to have one.
+    header: Option<BatchHeader>,
+    /// Ready to be appended, or what is wrong with it: that counts for less than whose transaction it is in.
+    prepared: Result<PreparedBatch, Refused>,
+}
+
+fn check(request: &Request, data: TopicProduceData, acks: i16) -> CheckedTopic {
+    let topic = find(request, &data);
+    let each = data.partition_data.into_iter();
+    let partitions = each.map(|p| (p.index, check_one(request, topic.as_ref(), p, acks))).collect();
+    CheckedTopic { name: data.name, id: data.topic_id, partitions }
+}
+
+fn append(
     request: &Request,
-    topics: Vec<TopicProduceData>,
-    acks: i16,
+    topics: Vec<CheckedTopic>,
     membership: &Membership,
     produced: &mut Produced,
 ) -> ProduceResponse {
     let mut response = ProduceResponse::default();
     response.responses = Vec::with_capacity(topics.len());
-    for data in topics {
-        let topic = find(request, &data);
-        let mut partitions = Vec::with_capacity(data.partition_data.len());
-        for partition in data.partition_data {
-            let index = partition.index;
-            let outcome = produce_one(request, topic.as_deref(), partition, acks, membership, &mut produced.tickets);
+    for topic in topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (index, checked) in topic.partitions {
+            let outcome = checked.and_then(|checked| append_one(request, checked, membership, &mut produced.tickets));
             produced.any_error |= outcome.is_err();
             partitions.push(answer(request.version, index, outcome));
         }
         let mut topic_response = TopicProduceResponse::default();
-        topic_response.name = data.name;
-        topic_response.topic_id = data.topic_id;
+        topic_response.name = topic.name;
+        topic_response.topic_id = topic.id;
         topic_response.partition_responses = partitions;
         response.responses.push(topic_response);
     }
@@ -217,52 +156,6 @@ struct Taken {
     log_start: i64,
 }
 
-/// Looks for transactions first, and so at the first batch of each partition: whose transaction the request is in, or
-/// what refuses it as a whole.
-fn look_at_transaction(asked: &ProduceRequest) -> Result<Option<Producer>, (Error, Option<String>)> {
-    let mut producer = None;
-    for partition in asked.topic_data.iter().flat_map(|t| &t.partition_data) {
-        let Some(records) = &partition.records else { continue };
-        match validate::first_header(records) {
-            Ok(Some(header)) if header.is_transactional() => {
-                if asked.transactional_id.is_none() {
-                    return Err((Error::TransactionalIdAuthorizationFailed, None));
-                }
-                let this = Producer { id: header.producer_id, epoch: header.producer_epoch };
-                // Without a producer id it is in nobody's transaction, and taken as it is.
-                if header.has_producer() && *producer.get_or_insert(this) != this {
-                    let message = "Transactional records contained more than one producer ID";
-                    return Err((Error::InvalidProducerIdMapping, Some(message.into())));
-                }
-            }
-            Ok(_) => {}
-            Err(Rejection::Corrupt(message)) => return Err((Error::CorruptMessage, Some(message))),
-            Err(other) => return Err((errors::of_rejection(&other), None)),
-        }
-    }
-    Ok(producer)
-}
-
-/// Why a batch does not get into its transaction, in words that clients of that version know.
-fn not_in_transaction(version: i16, error: TransactionError) -> Refused {
-    let abortable = version >= ABORTABLE_FROM;
-    match error {
-        TransactionError::TransactionAbortable if !abortable => {
-            Refused::new(Error::InvalidTxnState, Some("Partition was not added to the transaction".into()))
-        }
-        // Producers of before try again after this one, without asking for metadata.
-        TransactionError::ConcurrentTransactions if version < ADDS_FROM => unverified("CONCURRENT_TRANSACTIONS"),
-        TransactionError::CoordinatorNotAvailable => unverified("COORDINATOR_NOT_AVAILABLE"),
-        TransactionError::NotCoordinator => unverified("NOT_COORDINATOR"),
-        other => Refused::new(errors::of_transaction_for(other, false), None),
-    }
-}
-
-fn unverified(why: &str) -> Refused {
-    let message = format!("Unable to verify the partition has been added to the transaction. Underlying error: {why}");
-    Refused::new(Error::NotEnoughReplicas, Some(message))
-}
-
 /// The one batch that a partition is sent, where that does not depend on the partition.
 fn check_batch(request: &Request, records: Bytes) -> Result<Bytes, Refused> {
     let batch = validate::sole_batch(&records).map_err(|r| rejected(r, -1))?;
@@ -286,40 +179,49 @@ fn refused(request: &Request, asked: ProduceRequest, error: Error, message: Opti
     Reply::Now(request.responder.frame(&response))
 }
 
-fn produce_one(
+fn check_one(
     request: &Request,
-    topic: Option<&Topic>,
+    topic: Option<&Arc<Topic>>,
     data: PartitionProduceData,
     acks: i16,
-    membership: &Membership,
-    tickets: &mut Vec<Waiting>,
-) -> Result<Taken, Refused> {
+) -> Result<Checked, Refused> {
     let refuse = |error| Refused::new(error, None);
     let unknown = if request.version >= 13 { Error::UnknownTopicId } else { Error::UnknownTopicOrPartition };
     let topic = topic.ok_or_else(|| refuse(unknown))?;
     let partition = topic.partition(data.index).ok_or_else(|| refuse(Error::UnknownTopicOrPartition))?;
     let batch = check_batch(request, data.records.unwrap_or_default())?;
+    let header = BatchHeader::read(&batch);
     let broker = request.broker();
     let settings = topic.settings();
-    let config = &settings.resolved;
-    let origin = membership.check(&topic.name, data.index).map_err(|error| {
-        if let Some(header) = BatchHeader::read(&batch) {
-            let _ = partition.with_log(broker.topics.env(), config, |log| log.transaction_refused(&header));
+    let prepared = if !(-1..=1).contains(&acks) {
+        Err(refuse(Error::InvalidRequiredAcks))
+    } else if topic.is_internal() && request.client_id.as_deref() != Some(ADMIN_CLIENT_ID) {
+        Err(refuse(Error::InvalidTopicException))
+    } else {
+        let log_start = || partition.offsets(broker.topics.env(), &settings.resolved).map_or(-1, |o| o.log_start);
+        prepare(broker, &partition, &settings.resolved, batch).map_err(|r| rejected(r, log_start()))
+    };
+    Ok(Checked { topic: topic.clone(), partition, settings, header, prepared })
+}
+
+fn append_one(
+    request: &Request,
+    checked: Checked,
+    membership: &Membership,
+    tickets: &mut Vec<Waiting>,
+) -> Result<Taken, Refused> {
+    let Checked { topic, partition, settings, header, prepared } = checked;
+    let (env, config) = (request.broker().topics.env(), &settings.resolved);
+    let origin = membership.check(&topic.name, partition.index).map_err(|error| {
+        if let Some(header) = &header {
+            let _ = partition.with_log(env, config, |log| log.transaction_refused(header));
         }
-        not_in_transaction(request.version, error)
+        transaction::not_a_member(request.version, error)
     })?;
-    if !(-1..=1).contains(&acks) {
-        return Err(refuse(Error::InvalidRequiredAcks));
-    }
-    if topic.is_internal() && request.client_id.as_deref() != Some(ADMIN_CLIENT_ID) {
-        return Err(refuse(Error::InvalidTopicException));
-    }
-    let log_start = || partition.offsets(broker.topics.env(), config).map_or(-1, |o| o.log_start);
-    let prepared = prepare(broker, &partition, config, batch).map_err(|r| rejected(r, log_start()))?;
-    let outcome =
-        partition.append(broker.topics.env(), config, &prepared, origin).map_err(|e| append_failed(&e, log_start))?;
+    let log_start = || partition.offsets(env, config).map_or(-1, |o| o.log_start);
+    let outcome = partition.append(env, config, &prepared?, origin).map_err(|e| append_failed(&e, log_start))?;
     if let Some(ticket) = outcome.ticket {
-        tickets.push(Waiting { topic: topic.name.clone(), topic_id: topic.id, partition: data.index, ticket });
+        tickets.push(Waiting { topic: topic.name.clone(), topic_id: topic.id, partition: partition.index, ticket });
     }
     let log_append_time = config.message_timestamp_type == TimestampType::LogAppendTime;
     Ok(Taken {

@@ -29,15 +29,19 @@ impl TransactionCoordinator {
                 self.write_owed(index, &mut slot, &id);
             }
         }
+        // All decisions first, so that they share a sync.
+        let mut aborted = Vec::new();
         loop {
-            let decided = {
-                let mut slot = lock(slot);
-                let now_ms = self.clock().wall_ms();
-                let Some((id, open)) = self.loaded(index, &mut slot)?.timed_out(now_ms) else { break };
-                tracing::info!(id, producer_id = open.producer_id, "aborting a transaction whose time is over");
-                self.decide(index, &mut slot, &id, open.fenced(now_ms))?
-            };
-            self.complete_now(&decided)?;
+            let mut slot = lock(slot);
+            let now_ms = self.clock().wall_ms();
+            let Some((id, open)) = self.loaded(index, &mut slot)?.timed_out(now_ms) else { break };
+            tracing::info!(id, producer_id = open.producer_id, "aborting a transaction whose time is over");
+            aborted.push(self.decide(index, &mut slot, &id, open.fenced(now_ms))?);
+        }
+        for decided in aborted {
+            if let Err(error) = self.complete_now(&decided) {
+                tracing::error!(partition = index, %error, "a transaction whose time is over could not be aborted");
+            }
         }
         self.expire(index, &mut lock(slot))
     }
