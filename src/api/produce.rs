@@ -214,7 +214,8 @@ fn append_one(
     let (env, config) = (request.broker().topics.env(), &settings.resolved);
     let origin = membership.check(&topic.name, partition.index).map_err(|error| {
         if let Some(header) = &header {
-            let _ = partition.with_log(env, config, |log| log.transaction_refused(header));
+            let _ = partition
+                .with_log(env, config, |log| log.transaction_refused(header, transaction::version(request.version)));
         }
         transaction::not_a_member(request.version, error)
     })?;

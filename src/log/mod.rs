@@ -33,7 +33,7 @@ pub use recovery::{OpenMode, RecoveryReport};
 use segment::Segment;
 
 use crate::base::{Clock, ProducerId, TopicId};
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, TransactionVersion};
 
 /// What the log needs to know of its topic's configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,8 +156,8 @@ impl Log {
     }
 
     /// A client's batch that would have begun a transaction was refused.
-    pub fn transaction_refused(&mut self, header: &BatchHeader) {
-        self.producers.refused(header, self.env.clock.wall_ms());
+    pub fn transaction_refused(&mut self, header: &BatchHeader, version: TransactionVersion) {
+        self.producers.refused(header, version, self.env.clock.wall_ms());
     }
 
     /// What is known of one producer.

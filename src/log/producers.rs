@@ -126,6 +126,8 @@ struct Refused {
     epoch: i16,
     /// The lowest sequence that was tried: nothing behind it may come before it.
     sequence: i32,
+    /// Of the first attempt: it says what is asked of the batch that begins the transaction after all, as in Kafka.
+    version: TransactionVersion,
     at_ms: i64,
 }
 
@@ -194,7 +196,8 @@ impl Producers {
     ) -> Result<(), AppendError> {
         let (id, sequence) = (header.producer_id, header.base_sequence);
         let unknown = producer.is_none_or(|p| p.batches.is_empty());
-        if verified == Some(TransactionVersion::V2) && sequence != 0 && unknown {
+        let version = self.refused.get(&id).map(|refused| refused.version).or(verified);
+        if version == Some(TransactionVersion::V2) && sequence != 0 && unknown {
             return Err(AppendError::OutOfOrderSequence(format!(
                 "Invalid sequence number for producer {id} at offset {end} in partition {partition}: {sequence} (incoming seq. number). Expected sequence 0 for transactions v2 idempotent producer with no existing state."
             )));
@@ -211,11 +214,11 @@ impl Producers {
     }
 
     /// A client's first batch of a transaction was refused before it came here.
-    pub fn refused(&mut self, header: &BatchHeader, at_ms: i64) {
-        let new = Refused { epoch: header.producer_epoch, sequence: header.base_sequence, at_ms };
+    pub fn refused(&mut self, header: &BatchHeader, version: TransactionVersion, at_ms: i64) {
+        let new = Refused { epoch: header.producer_epoch, sequence: header.base_sequence, version, at_ms };
         let known = self.refused.entry(header.producer_id).or_insert(new);
         if new.epoch > known.epoch || (new.epoch == known.epoch && new.sequence < known.sequence) {
-            *known = new;
+            *known = Refused { version: known.version, ..new };
         }
     }
 

@@ -470,7 +470,7 @@ fn nothing_comes_before_a_first_batch_that_was_refused() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     let v1 = Origin::Client { verified: Some(TransactionVersion::V1) };
-    log.transaction_refused(&transactional(0, 7, 0, 0).header);
+    log.transaction_refused(&transactional(0, 7, 0, 0).header, TransactionVersion::V1);
     assert!(matches!(log.append(&transactional(0, 7, 0, 1), v1), Err(AppendError::OutOfOrderSequence(_))));
     log.append(&transactional(0, 7, 0, 0), v1).expect("the refused one");
     log.append(&transactional(0, 7, 0, 1), v1).expect("and the one behind it");

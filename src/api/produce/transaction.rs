@@ -19,6 +19,11 @@ const ABORTABLE_FROM: i16 = 11;
 /// First version that adds partitions to the transaction by itself.
 const ADDS_FROM: i16 = 12;
 
+/// The protocol of a client that sends a Produce of that version.
+pub fn version(produce_version: i16) -> TransactionVersion {
+    if produce_version >= ADDS_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 }
+}
+
 /// What the coordinator says of partitions where a batch would begin its transaction.
 #[derive(Default)]
 pub struct Membership {
@@ -54,11 +59,8 @@ pub fn append_in_transaction(
 ) -> ProduceResponse {
     let broker = request.broker();
     let adds = request.version >= ADDS_FROM;
-    let mut membership = Membership {
-        asked: begun_by(request, &topics),
-        answer: None,
-        version: Some(if adds { TransactionVersion::V2 } else { TransactionVersion::V1 }),
-    };
+    let mut membership =
+        Membership { asked: begun_by(request, &topics), answer: None, version: Some(version(request.version)) };
     if membership.asked.is_empty() {
         return append(request, topics, &membership, produced);
     }

@@ -14,6 +14,7 @@ pub fn all() -> Vec<Scenario> {
         // Kafka may answer a batch by the version of another that is verified at the same time.
         scenario("transactions/produce-every-version", every_version).alone(),
         scenario("transactions/produce-sequences", sequences).alone(),
+        scenario("transactions/produce-changes-version", changes_version).alone(),
         scenario("transactions/produce-unlike", unlike).alone(),
         scenario("transactions/produce-several", several).alone(),
     ]
@@ -72,6 +73,31 @@ fn sequences(play: &mut Play) -> Done {
         play.ask("a new epoch not from 0", version, to(play, &raised, 1, 1))?;
         play.ask("a new epoch from 0", version, to(play, &raised, 1, 0))?;
         play.ask("what has been written", 12, fetch(12, &t, vec![from(0, 0), from(1, 0), from(2, 0)]))?;
+    }
+    Ok(())
+}
+
+/// A batch that was refused at one version, and what another version is asked after it.
+fn changes_version(play: &mut Play) -> Done {
+    for (first, second) in [(11, 12), (12, 11)] {
+        let t = play.topic(&format!("t{first}"), 2)?;
+        let producer = play.producer(&format!("v{first}"))?;
+        let to = |play: &Play, producer: &Producer, partition, version, sequence| {
+            let records = producer.records(play.t(), sequence, &format!("{sequence}")).bytes();
+            producer.produce_to(version, &t, vec![(partition, records)])
+        };
+        let higher = producer.with_epoch(5);
+        play.ask("refused", first, to(play, &higher, 0, first, 0))?;
+        play.quiet(3, producer.add(3, &[(&t, &[0, 1])]))?;
+        play.ask("begins at sequence 3", second, to(play, &producer, 0, second, 3))?;
+        play.ask("begins at sequence 3, where nothing was refused", second, to(play, &producer, 1, second, 3))?;
+        play.quiet(5, producer.end(false))?;
+        play.ended_all(&producer.transactional_id)?;
+        let raised = producer.with_epoch(1);
+        play.ask("refused in the next epoch", 11, to(play, &raised, 0, 11, 0))?;
+        play.quiet(3, raised.add(3, &[(&t, &[0, 1])]))?;
+        play.ask("begins at sequence 3", second, to(play, &raised, 0, second, 3))?;
+        play.ask("begins at sequence 0", second, to(play, &raised, 0, second, 0))?;
     }
     Ok(())
 }
