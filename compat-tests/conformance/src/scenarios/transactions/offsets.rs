@@ -3,6 +3,7 @@
 use super::requests::*;
 use crate::play::{Done, Play, text};
 use crate::run::{Scenario, scenario};
+use crate::scenarios::consumer::requests as consumer;
 use crate::scenarios::groups::member::alone;
 use crate::scenarios::groups::requests::{delete as delete_groups, join};
 use crate::scenarios::offsets::requests::{commit, delete, fetch};
@@ -11,6 +12,7 @@ pub fn all() -> Vec<Scenario> {
     vec![
         scenario("transactions/offsets-every-version", every_version),
         scenario("transactions/offsets-of-members", of_members),
+        scenario("transactions/offsets-of-consumer-groups", of_consumer_groups),
         scenario("transactions/offsets-in-order", in_order),
         scenario("transactions/offsets-and-groups", and_groups),
         scenario("transactions/offsets-by-another-id", by_another_id),
@@ -81,6 +83,32 @@ fn of_members(play: &mut Play) -> Done {
         play.ask("an unknown instance", version, instance)?;
         play.end(&producer, true)?;
         play.ask("committed", 7, fetch(7, &group, None))?;
+    }
+    Ok(())
+}
+
+/// The same by member epochs (KIP-848).
+fn of_consumer_groups(play: &mut Play) -> Done {
+    let t = play.topic("t", 4)?;
+    for version in 3..=5 {
+        let group = play.consumer_group(&format!("g{version}"))?;
+        let epoch = consumer::two(play, &group, &t)?;
+        let producer = play.producer(&format!("v{version}"))?;
+        play.quiet(3, producer.add_offsets(&group))?;
+        let by = |epoch: i32, member: &str| {
+            producer.commit_offsets(&group, &t, &[(0, 1)]).with_generation_id(epoch).with_member_id(text(member))
+        };
+        play.ask("a member", version, by(epoch, "a"))?;
+        play.ask("the epoch before", version, by(epoch - 1, "a"))?;
+        play.ask("the epoch to come", version, by(epoch + 1, "a"))?;
+        play.ask("an unknown member", version, by(epoch, "x"))?;
+        play.ask("no member", version, by(epoch, ""))?;
+        play.ask("a producer that does not say whose", version, by(-1, ""))?;
+        play.ask("epoch -1 of a member", version, by(-1, "a"))?;
+        let instance = by(epoch, "a").with_group_instance_id(Some(text("i")));
+        play.ask("a member as an instance", version, instance)?;
+        play.end(&producer, true)?;
+        play.ask("committed", 9, fetch(9, &group, None))?;
     }
     Ok(())
 }
