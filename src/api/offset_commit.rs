@@ -11,7 +11,7 @@ use kafka_protocol::messages::{OffsetCommitRequest as Asked, OffsetCommitRespons
 use super::errors::{self, Error};
 use super::{Api, BadRequest, Reply, Request, by_id, kept};
 use crate::base::TopicId;
-use crate::coordinator::{Commit, OffsetCommitRequest};
+use crate::coordinator::{Commit, GroupError, OffsetCommitRequest};
 
 pub const API: Api =
     Api { key: 8, name: "OffsetCommit", versions: (2, by_id::VERSION), advertised_from: 2, flexible_from: 8, handle };
@@ -66,15 +66,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             Some(Ok(done)) => done.committed().await,
             Some(Err(error)) => Err(error),
         };
-        let codes = places.into_iter().map(|place| match (place, &outcome) {
-            (Err(unknown), _) => unknown.code(),
-            (Ok(_), Err(error)) => errors::of_group(*error).code(),
-            (Ok(at), Ok(results)) => match results.get(at) {
-                Some(Err(error)) => errors::of_group(*error).code(),
-                _ => errors::NONE,
-            },
-        });
-        let mut codes = codes.collect::<Vec<_>>().into_iter();
+        let mut codes = codes(places, outcome.map_err(errors::of_group));
         let mut response = OffsetCommitResponse::default();
         for topic in asked.topics.into_iter().filter(|t| !t.partitions.is_empty()) {
             let partitions = topic
@@ -95,4 +87,20 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         }
         responder.frame(&response)
     })))
+}
+
+/// The codes of a commit's partitions in the order of the request: `places` says of each where it stands among the commits,
+/// or why it does not.
+pub(super) fn codes(
+    places: Vec<Result<usize, Error>>,
+    outcome: Result<Vec<Result<(), GroupError>>, Error>,
+) -> impl Iterator<Item = i16> {
+    places.into_iter().map(move |place| match (place, &outcome) {
+        (Err(unknown), _) => unknown.code(),
+        (Ok(_), Err(error)) => error.code(),
+        (Ok(at), Ok(results)) => match results.get(at) {
+            Some(Err(error)) => errors::of_group(*error).code(),
+            _ => errors::NONE,
+        },
+    })
 }

@@ -14,7 +14,7 @@ use kafka_protocol::messages::txn_offset_commit_response::{
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
 use super::errors::{self, Error, NONE};
-use super::{Api, BadRequest, Reply, Request, kept};
+use super::{Api, BadRequest, Reply, Request, kept, offset_commit};
 use crate::base::TopicId;
 use crate::broker::BrokerState;
 use crate::coordinator::transaction::Verification;
@@ -30,16 +30,15 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let asked: TxnOffsetCommitRequest = request.decode(body)?;
     let (broker, responder) = (request.broker(), request.responder);
     let mut commits = Vec::new();
-    // Of each partition in the request: where it stands among the commits, or that it is not there.
-    let mut places: Vec<Option<usize>> = Vec::new();
+    let mut places = Vec::new();
     for topic in &asked.topics {
         let found = broker.topics.topic(&topic.name);
         for partition in &topic.partitions {
             if found.as_ref().and_then(|t| t.partition(partition.partition_index)).is_none() {
-                places.push(None);
+                places.push(Err(Error::UnknownTopicOrPartition));
                 continue;
             }
-            places.push(Some(commits.len()));
+            places.push(Ok(commits.len()));
             commits.push(Commit {
                 topic: topic.name.to_string(),
                 topic_id: TopicId::ZERO,
@@ -71,15 +70,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
             Some(Ok(done)) => done.committed().await.map_err(errors::of_group),
             Some(Err(error)) => Err(error),
         };
-        let codes = places.into_iter().map(|place| match (place, &outcome) {
-            (None, _) => Error::UnknownTopicOrPartition.code(),
-            (Some(_), Err(error)) => error.code(),
-            (Some(at), Ok(results)) => match results.get(at) {
-                Some(Err(error)) => errors::of_group(*error).code(),
-                _ => NONE,
-            },
-        });
-        let mut codes = codes.collect::<Vec<_>>().into_iter();
+        let mut codes = offset_commit::codes(places, outcome);
         let mut response = TxnOffsetCommitResponse::default();
         for topic in asked.topics.into_iter().filter(|t| !t.partitions.is_empty()) {
             let rows = topic.partitions.iter().map(|p| {
@@ -114,10 +105,10 @@ fn commit_in(
             TransactionError::ConcurrentTransactions if version < 5 => Error::CoordinatorLoadInProgress,
             other => errors::of_transaction_for(other, false),
         })?;
-        if members.partitions.is_empty() {
+        if members.is_empty() {
             return Err(if version >= 4 { Error::TransactionAbortable } else { Error::InvalidTxnState });
         }
         let producer = (producer.id, producer.epoch);
-        broker.groups.commit_in_transaction(commit, producer, members.durable).map_err(errors::of_group)
+        broker.groups.commit_in_transaction(commit, producer).map_err(errors::of_group)
     })
 }

@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         }
         let mut records = batch(1, RECORD_BYTES);
         in_transaction(&mut records, self.producer.id, self.producer.epoch, self.sequence);
-        let answer = self.client.call(&wire::produce(&self.producer, version, self.topic, &records))?;
+        let answer = self.client.call(&wire::produce(Some(&self.producer), version, self.topic, &records))?;
         self.sequence += 1;
         expect("Produce", wire::produce_answer(&answer)?)
     }
@@ -170,7 +170,7 @@ fn plain(stage: &Stage, count: usize) -> Result<f64> {
     let mut client = Client::connect(stage.server.port)?;
     let mut times = Vec::new();
     for _ in 0..count {
-        let frame = wire::plain_produce(&stage.topic, &batch(1, RECORD_BYTES));
+        let frame = wire::produce(None, 12, &stage.topic, &batch(1, RECORD_BYTES));
         let start = Instant::now();
         let answer = client.call(&frame)?;
         times.push(ms(start.elapsed()));

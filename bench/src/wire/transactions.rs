@@ -68,10 +68,13 @@ pub fn add_partition_answer(mut answer: &[u8]) -> Result<i16> {
     Ok(answer.try_get_i16()?)
 }
 
-/// One batch to partition 0; version 12 adds the partition to the transaction by itself.
-pub fn produce(producer: &Producer, version: i16, topic: &str, batch: &[u8]) -> Vec<u8> {
+/// One batch to partition 0, of a transaction or of none; version 12 adds the partition to the transaction by itself.
+pub fn produce(producer: Option<&Producer>, version: i16, topic: &str, batch: &[u8]) -> Vec<u8> {
     request(PRODUCE, version, |body| {
-        put_text(body, &producer.transactional_id);
+        match producer {
+            Some(producer) => put_text(body, &producer.transactional_id),
+            None => put_null(body),
+        }
         body.put_i16(-1); // all replicas
         body.put_i32(30_000);
         put_count(body, 1);
@@ -113,20 +116,4 @@ fn put_producer(out: &mut Vec<u8>, producer: &Producer) {
     put_text(out, &producer.transactional_id);
     out.put_i64(producer.id);
     out.put_i16(producer.epoch);
-}
-
-/// A produce of a record that is in no transaction, of a version with which the others are compared.
-pub fn plain_produce(topic: &str, batch: &[u8]) -> Vec<u8> {
-    request(PRODUCE, 12, |body| {
-        put_null(body);
-        body.put_i16(-1);
-        body.put_i32(30_000);
-        put_count(body, 1);
-        put_text(body, topic);
-        put_count(body, 1);
-        body.put_i32(0);
-        put_bytes(body, batch);
-        put_no_tags(body);
-        put_no_tags(body);
-    })
 }

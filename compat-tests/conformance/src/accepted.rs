@@ -161,7 +161,7 @@ pub static ACCEPTED: &[Accepted] = &[
         )],
         kafka: "TxnOffsetCommit does not look at the transactional id once the producer's transaction is open in the group's partition",
         ours: "the transaction's coordinator is asked every time: INVALID_PRODUCER_ID_MAPPING (49) for another's id",
-        reason: "no client sends that; what is asked also says whether the offsets have to be on the disk",
+        reason: "no client sends that",
     },
     Accepted {
         id: "compressed-unopened",

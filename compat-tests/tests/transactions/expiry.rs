@@ -68,3 +68,32 @@ fn offsets_go_with_their_topic() {
         assert_eq!(fetch_offset(&mut client, "g", ("stays", 0), true), (code::NONE, 5));
     }
 }
+
+/// Keys away from their defaults: where the states of transactions lie, and whether a batch is verified.
+#[test]
+fn keys_have_an_effect() {
+    let broker = Options::new()
+        .set("transaction.state.log.num.partitions", 3)
+        .set("transaction.state.log.segment.bytes", 1_048_576)
+        .set("transaction.max.timeout.ms", 5000)
+        .set("transaction.partition.verification.enable", false)
+        .start();
+    let mut client = broker.client();
+    assert_eq!(client.create_topic("t", 1, &[]).expect("answered"), code::NONE);
+    let mut producer = Producer::new("unverified", Protocol::First).timing_out_after(Duration::from_secs(5));
+    producer = producer.started(&mut client);
+    let late = Producer::new("late", Protocol::First).timing_out_after(Duration::from_millis(5001));
+    let refused = late.init(&mut client, crate::producer::INIT_VERSION).expect("answered");
+    assert_eq!(refused.error_code, 50, "INVALID_TRANSACTION_TIMEOUT");
+    // Its partition was never added.
+    let produced = producer.produce(&mut client, Protocol::First.produce_version(), "t", 0, "x").expect("answered");
+    assert_eq!(produced.error_code, code::NONE);
+    let directories = |prefix: &str| {
+        let all = std::fs::read_dir(broker.data_dir()).expect("listed").flatten();
+        all.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).count()
+    };
+    assert_eq!(directories("__transaction_state-"), 3);
+    let rows = client.describe_configs(compat_tests::calls::Resource::Topic, "__transaction_state").expect("answered");
+    let segment = rows.iter().find(|config| &*config.name == "segment.bytes").expect("described");
+    assert_eq!(segment.value.as_deref(), Some("1048576"));
+}

@@ -9,8 +9,8 @@ use crate::api::Request;
 use crate::api::errors::{self, Error};
 use crate::config::BrokerValues;
 use crate::coordinator::TransactionError;
+use crate::coordinator::transaction::Verification;
 use crate::coordinator::transaction::state::{Producer, TopicPartition};
-use crate::coordinator::transaction::{Members, Verification};
 use crate::log::Origin;
 use crate::record::{Rejection, TransactionVersion, validate};
 
@@ -28,7 +28,7 @@ pub fn version(produce_version: i16) -> TransactionVersion {
 #[derive(Default)]
 pub struct Membership {
     asked: BTreeSet<TopicPartition>,
-    answer: Option<Result<Members, TransactionError>>,
+    answer: Option<Result<BTreeSet<TopicPartition>, TransactionError>>,
     version: Option<TransactionVersion>,
 }
 
@@ -42,7 +42,7 @@ impl Membership {
         }
         match answer {
             Err(error) => Err(*error),
-            Ok(members) if members.partitions.contains(&place) => Ok(Origin::Client { verified: self.version }),
+            Ok(members) if members.contains(&place) => Ok(Origin::Client { verified: self.version }),
             Ok(_) => Err(TransactionError::TransactionAbortable),
         }
     }
@@ -65,7 +65,7 @@ pub fn append_in_transaction(
         return append(request, topics, &membership, produced);
     }
     if !adds && !broker.topics.config().get_bool("transaction.partition.verification.enable") {
-        membership.answer = Some(Ok(Members { partitions: membership.asked.clone(), durable: false }));
+        membership.answer = Some(Ok(membership.asked.clone()));
         return append(request, topics, &membership, produced);
     }
     let verification = if adds { Verification::Add } else { Verification::Check };

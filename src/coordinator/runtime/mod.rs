@@ -195,15 +195,13 @@ impl GroupCoordinator {
                 ..BatchFields::default()
             },
         };
-        let appended = self.internal.append(index, &fields, &encoded, Durability::always_if(effects.durable)).map_err(
-            |error| {
-                if let PartitionError::Append(AppendError::InvalidProducerEpoch(_)) = error {
-                    return GroupError::InvalidProducerEpoch;
-                }
-                tracing::error!(partition = index, %error, "a group's records could not be appended");
-                GroupError::CoordinatorNotAvailable
-            },
-        )?;
+        let appended = self.internal.append(index, &fields, &encoded, Durability::AsConfigured).map_err(|error| {
+            if let PartitionError::Append(AppendError::InvalidProducerEpoch(_)) = error {
+                return GroupError::InvalidProducerEpoch;
+            }
+            tracing::error!(partition = index, %error, "a group's records could not be appended");
+            GroupError::CoordinatorNotAvailable
+        })?;
         for (offset, record) in (appended.base_offset..).zip(&records) {
             shard.replay(record, offset, effects.transaction.map(|(producer_id, _)| producer_id));
         }

@@ -21,12 +21,9 @@ impl GroupCoordinator {
         &self,
         request: &OffsetCommitRequest,
         producer: (ProducerId, i16),
-        durable: bool,
     ) -> Result<Done<Vec<Result<(), GroupError>>>, GroupError> {
-        let done = self.run(&request.group, |shard, env, effects| {
-            effects.durable = durable;
-            shard.commit_in_transaction(request, producer, env, effects)
-        })?;
+        let done = self
+            .run(&request.group, |shard, env, effects| shard.commit_in_transaction(request, producer, env, effects))?;
         Ok(Done { response: done.response?, durable: done.durable })
     }
 

@@ -24,8 +24,6 @@ pub struct Effects {
     pub records: Vec<GroupRecord>,
     /// The producer, with its epoch, in whose transaction the records are.
     pub transaction: Option<(ProducerId, i16)>,
-    /// Whether the records go through the WAL, whatever the topic's configuration says.
-    pub durable: bool,
     /// Groups whose regular expressions are to be resolved next.
     pub resolve: Vec<String>,
     answers: Vec<Answer>,
@@ -38,7 +36,6 @@ impl Effects {
             wall_ms,
             records: Vec::new(),
             transaction: None,
-            durable: false,
             resolve: Vec::new(),
             answers: Vec::new(),
             armed: Vec::new(),

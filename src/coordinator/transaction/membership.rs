@@ -16,14 +16,6 @@ pub enum Verification {
     Add,
 }
 
-/// Those of the asked partitions that are in the transaction.
-#[derive(Clone, Debug)]
-pub struct Members {
-    pub partitions: BTreeSet<TopicPartition>,
-    /// Whether all that belongs to the transaction goes through the WAL.
-    pub durable: bool,
-}
-
 impl TransactionCoordinator {
     /// AddPartitionsToTxn and AddOffsetsToTxn. The record need not be on the disk before the answer, and goes there with
     /// the next one: whatever rests on it stands behind it in the WAL.
@@ -65,7 +57,7 @@ impl TransactionCoordinator {
         producer: Producer,
         partitions: &BTreeSet<TopicPartition>,
     ) -> Result<BTreeSet<TopicPartition>, TransactionError> {
-        self.within(id, producer, partitions, Verification::Check, |members| members.map(|m| m.partitions))
+        self.within(id, producer, partitions, Verification::Check, |members| members)
     }
 
     /// Runs `then` with those of the partitions that are in the transaction, or why none is. The transaction cannot end
@@ -76,7 +68,7 @@ impl TransactionCoordinator {
         producer: Producer,
         partitions: &BTreeSet<TopicPartition>,
         verification: Verification,
-        then: impl FnOnce(Result<Members, TransactionError>) -> T,
+        then: impl FnOnce(Result<BTreeSet<TopicPartition>, TransactionError>) -> T,
     ) -> T {
         let mut then = Some(then);
         let done = self.run(id, |this, index, slot| {
@@ -106,10 +98,9 @@ impl TransactionCoordinator {
         id: &str,
         producer: Producer,
         partitions: &BTreeSet<TopicPartition>,
-    ) -> Result<Members, TransactionError> {
+    ) -> Result<BTreeSet<TopicPartition>, TransactionError> {
         let known = self.loaded(index, slot)?.get(id).ok_or(TransactionError::InvalidProducerIdMapping)?;
         known.check_member(producer)?;
-        let durable = self.rests_on_wal(&known.partitions);
-        Ok(Members { partitions: partitions.intersection(&known.partitions).cloned().collect(), durable })
+        Ok(partitions.intersection(&known.partitions).cloned().collect())
     }
 }

@@ -26,7 +26,7 @@ use crate::wal::Ticket;
 pub use ending::{Decided, Ending, MarkerError};
 pub use error::TransactionError;
 pub use listing::{DescribedTransaction, IdPattern, ListFilter, TransactionListing};
-pub use membership::{Members, Verification};
+pub use membership::Verification;
 pub use records::by_topic;
 use shard::Shard;
 use state::{Init, Producer, Transaction};
