@@ -29,11 +29,11 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Help => {
-            println!("{}", arguments::HELP);
+            say(arguments::HELP);
             ExitCode::SUCCESS
         }
         Command::Version => {
-            println!("ottla {}", env!("CARGO_PKG_VERSION"));
+            say(concat!("ottla ", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
         Command::Verify { data_dir } => verify::run(&data_dir),
@@ -55,6 +55,11 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Prints a line. Who reads may have gone (`ottla --help | head`): that is no failure.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn run_broker(run: RunArguments) -> Result<bool, StartError> {
