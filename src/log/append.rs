@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::files::write_all_at;
@@ -23,11 +24,26 @@ pub(super) struct Active {
     pub created_ms: i64,
     recent: [(i64, u64, u64); RECENT_BATCHES],
     next_recent: usize,
+    /// Where between 0 and the topic's jitter this segment is, of 2^32.
+    jitter: u32,
 }
 
 impl Active {
     pub fn new(segment: Arc<Segment>, file: Arc<File>, first_timestamp: Option<i64>, created_ms: i64) -> Active {
-        Active { segment, file, first_timestamp, created_ms, recent: [(-1, 0, 0); RECENT_BATCHES], next_recent: 0 }
+        Active {
+            segment,
+            file,
+            first_timestamp,
+            created_ms,
+            recent: [(-1, 0, 0); RECENT_BATCHES],
+            next_recent: 0,
+            jitter: RandomState::new().hash_one(created_ms) as u32,
+        }
+    }
+
+    /// How much earlier than others this segment ends.
+    fn jitter_ms(&self, jitter_ms: i64) -> i64 {
+        ((i128::from(jitter_ms) * i128::from(self.jitter)) >> 32) as i64
     }
 
     /// Position and size of the batch that begins at `offset`, if it was appended lately.
@@ -179,7 +195,7 @@ impl Log {
             _ => self.env.clock.wall_ms() - self.active.created_ms,
         };
         let last_offset = self.end + i64::from(batch.header.last_offset_delta);
-        waited_ms > self.config.segment_ms
+        waited_ms > self.config.segment_ms - self.active.jitter_ms(self.config.segment_jitter_ms)
             || last_offset - segment.base_offset() > i64::from(i32::MAX)
             || segment.index_bytes() + 12 > self.config.index_bytes_max
     }

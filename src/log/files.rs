@@ -44,6 +44,15 @@ pub fn segment_bytes(dir: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// How many segments are in the directory of a log that is not open.
+pub fn segments_in(dir: &Path) -> io::Result<usize> {
+    let mut segments = 0;
+    for entry in std::fs::read_dir(dir)? {
+        segments += usize::from(entry?.file_name().to_str().is_some_and(|name| offset_in_name(name, "log").is_some()));
+    }
+    Ok(segments)
+}
+
 /// Writes all of `parts` at `position`, in one call where the system takes it.
 pub fn write_all_at(file: &File, parts: [&[u8]; 2], position: u64) -> io::Result<()> {
     let total = parts[0].len() + parts[1].len();

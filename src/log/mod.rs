@@ -7,12 +7,15 @@
 mod aborted;
 mod append;
 mod by_time;
+pub mod cleaner;
 mod epochs;
 pub mod files;
 mod index;
 mod producers;
 mod recovery;
+mod retention;
 mod segment;
+mod swap;
 pub mod verify;
 
 use std::fmt;
@@ -26,11 +29,13 @@ pub use append::{AppendError, Appended};
 pub use by_time::TimestampedOffset;
 pub use epochs::EpochEnd;
 use epochs::LeaderEpochs;
-pub use files::{FileCache, Region, segment_bytes};
+pub use files::{FileCache, Region, segment_bytes, segments_in};
 use producers::Producers;
 pub use producers::{ActiveProducer, CompletedTransaction, Origin};
 pub use recovery::{OpenMode, RecoveryReport};
+pub use retention::Retention;
 use segment::Segment;
+pub use swap::Replacement;
 
 use crate::base::{Clock, ProducerId, TopicId};
 use crate::record::{BatchHeader, TransactionVersion};
@@ -40,8 +45,11 @@ use crate::record::{BatchHeader, TransactionVersion};
 pub struct LogConfig {
     /// `segment.bytes`
     pub segment_bytes: u64,
-    /// `segment.ms`, compared with record timestamps, not with the clock
+    /// `segment.ms`, and `max.compaction.lag.ms` of a compacted topic if it is less; compared with record timestamps, not
+    /// with the clock
     pub segment_ms: i64,
+    /// `segment.jitter.ms`: a segment may end up to so much earlier.
+    pub segment_jitter_ms: i64,
     /// `index.interval.bytes`
     pub index_interval_bytes: u64,
     /// `segment.index.bytes`: a full index rolls the segment

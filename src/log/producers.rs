@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 
+use super::cleaner::LastOfProducer;
 use super::files;
 use super::{AppendError, LogError};
 use crate::base::ProducerId;
@@ -302,6 +303,13 @@ impl Producers {
             self.map = HashMap::new();
         }
         self.refused.retain(|_, refused| now_ms.saturating_sub(refused.at_ms) < expiration_ms);
+    }
+
+    /// What the log must keep of each producer.
+    pub fn last_of_each(&self) -> HashMap<ProducerId, LastOfProducer> {
+        let last =
+            |p: &Producer| LastOfProducer { epoch: p.epoch, data_offset: p.batches.back().map(|b| b.last_offset) };
+        self.map.iter().map(|(id, producer)| (*id, last(producer))).collect()
     }
 
     pub fn active(&self) -> Vec<ActiveProducer> {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::append::Active;
 use super::epochs::LeaderEpochs;
-use super::files;
+use super::files::{self, FileCache};
 use super::producers::Producers;
 use super::segment::{Segment, scan};
+use super::swap;
 use super::{Log, LogConfig, LogEnv, LogError};
 use crate::record::{BatchHeader, batch};
 
@@ -45,7 +46,7 @@ impl Log {
         recovery_point: i64,
     ) -> Result<(Log, RecoveryReport), LogError> {
         let mut report = RecoveryReport::default();
-        let (mut segments, any_aborted) = list_segments(dir)?;
+        let (mut segments, any_aborted) = list_segments(dir, &env.files)?;
         if segments.is_empty() && recovery_point > log_start {
             let why = format!("{}: its segments are gone, though offset {recovery_point} was synced", dir.display());
             return Err(LogError::Corrupt(why));
@@ -66,7 +67,7 @@ impl Log {
             }
             None => recover_segment(last, &env, &config, &mut report)?,
         };
-        let first_timestamp = first_batch(last, &env)?.map(|h| h.max_timestamp);
+        let first_timestamp = last.first_batch(&env.files)?.map(|h| h.max_timestamp);
         let segments: Vec<Arc<Segment>> = segments.into_iter().map(Arc::new).collect();
         // Indexes of aborted transactions are synced with their segments, and written behind their markers.
         let doubtful = match mode {
@@ -108,16 +109,22 @@ impl Log {
 }
 
 /// The segments of a directory, oldest first, and whether any has a list of aborted transactions. Files of an unfinished
-/// deletion are removed.
-fn list_segments(dir: &Path) -> Result<(Vec<Segment>, bool), LogError> {
+/// deletion are removed, and an unfinished swap of the cleaner's is finished.
+fn list_segments(dir: &Path, cache: &FileCache) -> Result<(Vec<Segment>, bool), LogError> {
     let what = || format!("listing {}", dir.display());
+    let names = || -> std::io::Result<Vec<String>> {
+        std::fs::read_dir(dir)?
+            .filter_map(|entry| entry.map(|e| e.file_name().into_string().ok()).transpose())
+            .collect()
+    };
+    swap::complete_all(dir, &names().map_err(LogError::io(what()))?, cache)?;
     let mut segments = Vec::new();
     let mut with_aborted = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(LogError::io(what()))? {
         let entry = entry.map_err(LogError::io(what()))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        if name.ends_with(".deleted") || name.ends_with(".cleaned") || name.ends_with(".tmp") {
+        if name.ends_with(".deleted") || name.ends_with(".tmp") {
             let _ = std::fs::remove_file(entry.path());
         } else if let Some(base_offset) = files::offset_in_name(name, "log") {
             let size = entry.metadata().map_err(LogError::io(what()))?.len();
@@ -257,15 +264,6 @@ fn find_epochs(epochs: &mut LeaderEpochs, segments: &[Arc<Segment>], env: &LogEn
         epochs.begin(0, segments[0].base_offset())?;
     }
     Ok(())
-}
-
-fn first_batch(segment: &Segment, env: &LogEnv) -> Result<Option<BatchHeader>, LogError> {
-    let mut first = None;
-    segment.walk(&env.files, 0, |_, header| {
-        first = Some(*header);
-        ControlFlow::Break(())
-    })?;
-    Ok(first)
 }
 
 /// Bytes before a producer snapshot that are looked through for batches that may be sent again: what a few clients may

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::aborted::{AbortedIndex, AbortedTransaction};
@@ -24,6 +24,8 @@ pub struct Segment {
     handle: Mutex<Handle>,
     indexes: Mutex<Indexes>,
     aborted: Mutex<AbortedIndex>,
+    /// Out of its log: the files of its name may be another's, so that indexes are not asked and nothing is written.
+    retired: AtomicBool,
 }
 
 /// Bytes of a control batch that are looked at: more than Kafka's markers have.
@@ -70,9 +72,14 @@ impl Segment {
 
     /// A segment that is there, `size` bytes long.
     pub fn existing(dir: &Path, base_offset: i64, size: u64) -> Segment {
+        Segment::at(files::offset_file(dir, base_offset, "log"), dir, base_offset, size)
+    }
+
+    /// The same, with its records in a file of another name.
+    pub fn at(path: PathBuf, dir: &Path, base_offset: i64, size: u64) -> Segment {
         Segment {
             base_offset,
-            path: files::offset_file(dir, base_offset, "log"),
+            path,
             size: AtomicU64::new(size),
             handle: Mutex::new(Handle::OnDemand(Weak::new())),
             indexes: Mutex::new(Indexes {
@@ -83,7 +90,20 @@ impl Segment {
                 bytes_since_entry: 0,
             }),
             aborted: Mutex::new(AbortedIndex::existing(files::offset_file(dir, base_offset, "txnindex"))),
+            retired: AtomicBool::new(false),
         }
+    }
+
+    /// Takes the segment out of its log: whoever still reads it keeps what it has now, whatever becomes of its files.
+    pub fn retire(&self) -> Result<(), LogError> {
+        self.hold_open()?;
+        self.load_aborted();
+        self.retired.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     pub fn base_offset(&self) -> i64 {
@@ -161,6 +181,11 @@ impl Segment {
         });
     }
 
+    /// Reads the list of aborted transactions, if that was not done.
+    pub fn load_aborted(&self) {
+        self.lock_aborted().entries();
+    }
+
     pub fn has_aborted(&self) -> bool {
         !self.lock_aborted().entries().is_empty()
     }
@@ -192,6 +217,9 @@ impl Segment {
 
     /// The offset of the first index entry at or behind `position`.
     pub fn offset_at(&self, position: u64) -> Option<i64> {
+        if self.is_retired() {
+            return None;
+        }
         self.lock().offsets.first_at_position(position)
     }
 
@@ -220,14 +248,8 @@ impl Segment {
 
     /// Writes what the indexes still hold in memory, with the closing entry of the time index.
     pub fn finish_indexes(&self) -> Result<(), LogError> {
-        let mut indexes = self.lock();
-        if let (true, Some(max)) = (indexes.max_known, indexes.max) {
-            indexes.times.push(max);
-        }
-        let what = || format!("writing the indexes of {}", self.path.display());
-        indexes.offsets.finish().map_err(LogError::io(what()))?;
-        indexes.times.finish().map_err(LogError::io(what()))?;
-        drop(indexes);
+        let what = format_args!("writing the indexes of {}", self.path.display());
+        self.lock().finish().map_err(LogError::io(what))?;
         self.finish_aborted()
     }
 
@@ -237,7 +259,8 @@ impl Segment {
             return Ok(None);
         }
         let file = self.file(cache)?;
-        if let Some(entry) = self.lock().offsets.floor(offset)
+        if !self.is_retired()
+            && let Some(entry) = self.lock().offsets.floor(offset)
             && let Ok(found) = self.search(&file, u64::from(entry.position), Some(entry), offset, bytes_end)
         {
             return Ok(found);
@@ -278,6 +301,9 @@ impl Segment {
     /// A position at or before the batch that contains `offset`, from the index if the batch it names is there; an index
     /// that does not fit is built anew.
     fn checked_floor(&self, file: &File, offset: i64) -> Result<u64, LogError> {
+        if self.is_retired() {
+            return Ok(0);
+        }
         let size = self.size();
         let floor = self.lock().offsets.floor(offset);
         match floor {
@@ -322,6 +348,9 @@ impl Segment {
                 return Ok(indexes.max);
             }
         }
+        if self.is_retired() {
+            return self.scan_for_max(&*self.file(cache)?);
+        }
         if self.size() == 0 {
             self.set_indexes(self.new_indexes());
             return Ok(None);
@@ -341,8 +370,48 @@ impl Segment {
         Ok(self.lock().max)
     }
 
+    fn scan_for_max(&self, file: &File) -> Result<Option<TimeEntry>, LogError> {
+        let mut max: Option<TimeEntry> = None;
+        scan(file, 0, self.size(), |_, header| {
+            if max.is_none_or(|max| header.max_timestamp > max.timestamp) {
+                max = Some(TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() });
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(LogError::io(format_args!("reading {}", self.path.display())))?;
+        Ok(max)
+    }
+
+    /// The largest timestamp, or, where records have none, when the file was last written, in milliseconds since 1970.
+    pub fn newest_ms(&self, cache: &FileCache) -> Result<i64, LogError> {
+        if let Some(max) = self.max_timestamp(cache)?.filter(|max| max.timestamp >= 0) {
+            return Ok(max.timestamp);
+        }
+        let what = || format!("reading {}", self.path.display());
+        let written = self.file(cache)?.metadata().and_then(|m| m.modified()).map_err(LogError::io(what()))?;
+        Ok(written.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
+    }
+
+    pub fn first_batch(&self, cache: &FileCache) -> Result<Option<BatchHeader>, LogError> {
+        let mut first = None;
+        self.walk(cache, 0, |_, header| {
+            first = Some(*header);
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
+    }
+
+    /// The largest timestamp of the first batch, where it has one; else later than anything.
+    pub fn oldest_ms(&self, cache: &FileCache) -> Result<i64, LogError> {
+        let first = self.first_batch(cache)?.map(|header| header.max_timestamp);
+        Ok(first.filter(|timestamp| *timestamp > 0).unwrap_or(i64::MAX))
+    }
+
     /// A position before which no batch has a timestamp of `timestamp` or more.
     pub fn position_before_timestamp(&self, cache: &FileCache, timestamp: i64) -> Result<u64, LogError> {
+        if self.is_retired() {
+            return Ok(0);
+        }
         let Some(entry) = self.lock().times.floor(timestamp - 1) else { return Ok(0) };
         match self.position_of(cache, entry.offset, self.size())? {
             Some(b) if b.header.last_offset() == entry.offset && b.header.max_timestamp == entry.timestamp => {
@@ -401,7 +470,11 @@ impl Segment {
         *self.lock() = indexes;
     }
 
+    /// Removes the files. Who reads them goes on reading.
     pub fn delete_files(&self, cache: &FileCache) {
+        if let Err(error) = self.retire() {
+            tracing::warn!(segment = %self.path.display(), %error, "a dropped segment could not be kept for its readers");
+        }
         if let Handle::OnDemand(weak) = &*self.handle.lock().unwrap_or_else(PoisonError::into_inner)
             && let Some(file) = weak.upgrade()
         {
@@ -433,9 +506,15 @@ const REBUILT_INTERVAL_BYTES: u64 = 4096;
 
 impl Indexes {
     fn empty(dir: &Path, base_offset: i64) -> Indexes {
+        let file = |suffix| files::offset_file(dir, base_offset, suffix);
+        Indexes::in_files(file("index"), file("timeindex"), base_offset)
+    }
+
+    /// Empty ones, to be written to these files.
+    pub fn in_files(offsets: PathBuf, times: PathBuf, base_offset: i64) -> Indexes {
         Indexes {
-            offsets: SparseIndex::empty(files::offset_file(dir, base_offset, "index"), base_offset),
-            times: SparseIndex::empty(files::offset_file(dir, base_offset, "timeindex"), base_offset),
+            offsets: SparseIndex::empty(offsets, base_offset),
+            times: SparseIndex::empty(times, base_offset),
             max: None,
             max_known: true,
             bytes_since_entry: 0,
@@ -455,6 +534,15 @@ impl Indexes {
             self.bytes_since_entry = 0;
         }
         self.bytes_since_entry += bytes;
+    }
+
+    /// Writes what is still in memory, with the closing entry of the time index.
+    pub fn finish(&mut self) -> std::io::Result<()> {
+        if let (true, Some(max)) = (self.max_known, self.max) {
+            self.times.push(max);
+        }
+        self.offsets.finish()?;
+        self.times.finish()
     }
 }
 
@@ -486,4 +574,40 @@ pub fn scan(
         position = next;
     }
     Ok(position)
+}
+
+/// Bytes read at once when whole batches are walked.
+const READ_BYTES: usize = 256 << 10;
+
+/// Walks whole batches from the start to `to`, until `step` breaks or no whole plausible batch follows; answers the
+/// position reached.
+pub fn read_batches(
+    file: &File,
+    to: u64,
+    mut step: impl FnMut(u64, &BatchHeader, &[u8]) -> std::io::Result<ControlFlow<()>>,
+) -> std::io::Result<u64> {
+    let mut buffer = Vec::new();
+    let (mut start, mut position) = (0u64, 0u64);
+    loop {
+        let at = (position - start) as usize;
+        let header = buffer.get(at..).and_then(BatchHeader::read);
+        let size = header.map_or(HEADER_BYTES, |header| header.size());
+        if header.is_some_and(|header| !header.is_plausible()) || position + size as u64 > to {
+            return Ok(position);
+        }
+        let (Some(header), Some(bytes)) = (header, buffer.get(at..at + size)) else {
+            buffer.resize(size.max(READ_BYTES).min((to - position) as usize), 0);
+            let read = files::read_at(file, &mut buffer, position)?;
+            buffer.truncate(read);
+            start = position;
+            if read < size {
+                return Ok(position);
+            }
+            continue;
+        };
+        if step(position, &header, bytes)?.is_break() {
+            return Ok(position);
+        }
+        position += size as u64;
+    }
 }

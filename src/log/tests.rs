@@ -10,14 +10,14 @@ use crate::base::{Clock, TopicId};
 use crate::record::build::{BatchFields, NewRecord, build};
 use crate::record::{BatchHeader, Marker, PreparedBatch, TransactionVersion};
 
-struct Fixture {
+pub(super) struct Fixture {
     root: tempfile::TempDir,
-    env: LogEnv,
-    config: LogConfig,
+    pub env: LogEnv,
+    pub config: LogConfig,
 }
 
 impl Fixture {
-    fn new() -> Fixture {
+    pub fn new() -> Fixture {
         let root = tempfile::tempdir().expect("temporary directory");
         create_dir(&root.path().join("t-0"), TopicId::random()).expect("create");
         let env = LogEnv {
@@ -29,13 +29,14 @@ impl Fixture {
         let config = LogConfig {
             segment_bytes: 20_000,
             segment_ms: i64::MAX,
+            segment_jitter_ms: 0,
             index_interval_bytes: 500,
             index_bytes_max: 10 << 20,
         };
         Fixture { root, env, config }
     }
 
-    fn dir(&self) -> PathBuf {
+    pub fn dir(&self) -> PathBuf {
         self.root.path().join("t-0")
     }
 
@@ -48,7 +49,7 @@ impl Fixture {
         files::offset_file(&self.dir(), 0, "log")
     }
 
-    fn open(&self, mode: OpenMode) -> Log {
+    pub fn open(&self, mode: OpenMode) -> Log {
         self.open_from(mode, 0).0
     }
 
@@ -67,7 +68,7 @@ impl Fixture {
     }
 }
 
-fn batch(n: usize, timestamp: i64) -> PreparedBatch {
+pub(super) fn batch(n: usize, timestamp: i64) -> PreparedBatch {
     sequenced(n, timestamp, -1, -1, -1)
 }
 
@@ -424,14 +425,14 @@ fn transactional(timestamp: i64, producer_id: i64, producer_epoch: i16, base_seq
     PreparedBatch::trusted(build(&fields, &[record]).expect("build").into()).expect("a batch")
 }
 
-fn marker(producer_id: i64, producer_epoch: i16, committed: bool) -> PreparedBatch {
+pub(super) fn marker(producer_id: i64, producer_epoch: i16, committed: bool) -> PreparedBatch {
     let marker = Marker { committed, coordinator_epoch: 0 };
     let batch = marker.batch(producer_id, producer_epoch, 1_000, false).expect("build");
     PreparedBatch::trusted(batch.into()).expect("a batch")
 }
 
-const VERIFIED: Origin = Origin::Client { verified: Some(TransactionVersion::V2) };
-const ENDS: Origin = Origin::Marker(TransactionVersion::V2);
+pub(super) const VERIFIED: Origin = Origin::Client { verified: Some(TransactionVersion::V2) };
+pub(super) const ENDS: Origin = Origin::Marker(TransactionVersion::V2);
 
 /// Producer ids and first offsets of the aborted transactions that a reader of `from..` is told of.
 fn aborted(log: &Log, env: &LogEnv, from: i64) -> Vec<(i64, i64)> {

@@ -14,6 +14,7 @@ const CODEC_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
+const DELETE_HORIZON: i16 = 0x40;
 
 /// The header of one batch, read without looking at its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,12 @@ impl BatchHeader {
         self.attributes & CONTROL != 0
     }
 
+    /// From when on, in milliseconds since 1970, the tombstones and the marker in the batch may go: set by the cleaner that
+    /// first saw them (KIP-534). The base timestamp is the horizon then.
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
     pub fn has_producer(&self) -> bool {
         self.producer_id >= 0
     }
@@ -125,6 +132,11 @@ pub fn assign(header: &mut [u8; HEADER_BYTES], base_offset: i64, leader_epoch: i
 pub(super) fn set_log_append_time(batch: &mut [u8], on: bool) {
     let old = i16_at(batch, ATTRIBUTES_AT);
     let new = if on { old | LOG_APPEND_TIME } else { old & !LOG_APPEND_TIME };
+    batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&new.to_be_bytes());
+}
+
+pub(super) fn set_delete_horizon(batch: &mut [u8]) {
+    let new = i16_at(batch, ATTRIBUTES_AT) | DELETE_HORIZON;
     batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&new.to_be_bytes());
 }
 

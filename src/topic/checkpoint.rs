@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::manager::{TopicManager, lock};
@@ -14,6 +15,7 @@ const WAL_BYTES_MAX: u64 = 24 << 20;
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
+const CLEAN_UP_TO: &str = "cleaner-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// A file of them without a row.
 const NO_OFFSETS: &str = "0\n0\n";
@@ -90,7 +92,7 @@ fn current(manager: &TopicManager) -> MetadataSnapshot {
 fn row(topic: &super::Topic) -> TopicRow {
     let settings = topic.settings();
     let partitions = topic.partitions();
-    let indexed = |p: &std::sync::Arc<super::Partition>| p.index as u32;
+    let indexed = |p: &Arc<super::Partition>| p.index as u32;
     TopicRow {
         name: topic.name.to_string(),
         topic_id: topic.id,
@@ -114,6 +116,7 @@ fn row(topic: &super::Topic) -> TopicRow {
 
 /// Writes Kafka's three offset files. We read the recovery points again, and the log starts where the metadata is lost.
 pub fn write_offset_checkpoints(manager: &TopicManager, sync: bool) -> Result<(), LogError> {
+    let _only = lock(&manager.offset_files);
     let mut recovery_points = Vec::new();
     let mut log_starts = Vec::new();
     let mut high_watermarks = Vec::new();
@@ -136,10 +139,7 @@ pub fn write_offset_checkpoints(manager: &TopicManager, sync: bool) -> Result<()
     for (name, rows) in
         [(RECOVERY_POINTS, recovery_points), (LOG_STARTS, log_starts), (HIGH_WATERMARKS, high_watermarks)]
     {
-        let mut text = format!("0\n{}\n", rows.len());
-        for (topic, partition, offset) in rows {
-            let _ = writeln!(text, "{topic} {partition} {offset}");
-        }
+        let text = offsets_text(&rows);
         let path = dir.join(name);
         let unchanged = match std::fs::read_to_string(&path) {
             Ok(old) => old == text,
@@ -152,6 +152,27 @@ pub fn write_offset_checkpoints(manager: &TopicManager, sync: bool) -> Result<()
             .map_err(LogError::io(format_args!("writing {}", path.display())))?;
     }
     Ok(())
+}
+
+/// What was cleaned, by topic and partition: rows of Kafka's file.
+pub fn write_cleaner_offsets(data_dir: &Path, rows: Vec<OffsetRow>) -> Result<(), LogError> {
+    let path = data_dir.join(CLEAN_UP_TO);
+    files::replace(&path, offsets_text(&rows).as_bytes(), false)
+        .map_err(LogError::io(format_args!("writing {}", path.display())))
+}
+
+pub fn read_cleaner_offsets(data_dir: &Path) -> HashMap<(String, i32), i64> {
+    read_offsets(&data_dir.join(CLEAN_UP_TO))
+}
+
+type OffsetRow = (Arc<str>, i32, i64);
+
+fn offsets_text(rows: &[OffsetRow]) -> String {
+    let mut text = format!("0\n{}\n", rows.len());
+    for (topic, partition, offset) in rows {
+        let _ = writeln!(text, "{topic} {partition} {offset}");
+    }
+    text
 }
 
 /// Recovery points by partition. They only save work: an unreadable file counts as empty.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use super::changes::{ChangeError, Changes, Touch};
+use super::cleaner::Cleaner;
 use super::metadata::{MetadataRecord, TopicRow};
 use super::partition::{Partition, PartitionEnv};
 use super::upkeep::Task;
@@ -44,6 +45,8 @@ pub struct TopicManager {
     pub(super) others: Mutex<OtherConfigs>,
     producer_ids: Mutex<ProducerIds>,
     pub(super) changes: Changes,
+    /// Upkeep and cleaner: they end before the logs are closed.
+    pub(super) threads_of_logs: Mutex<Vec<JoinHandle<()>>>,
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
     /// Batches could not be replayed since their partition is offline: the WAL must keep them.
     pub(super) wal_held: AtomicBool,
@@ -51,6 +54,9 @@ pub struct TopicManager {
     topics_version: AtomicU64,
     pub(super) last_checkpoint: Mutex<super::checkpoint::LastCheckpoint>,
     on_topic_deleted: OnceLock<Forget>,
+    pub(super) cleaner: Cleaner,
+    /// Held while the offset files are written: several threads do.
+    pub(super) offset_files: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -113,11 +119,14 @@ impl TopicManager {
             others: Mutex::default(),
             producer_ids: Mutex::default(),
             changes,
+            threads_of_logs: Mutex::default(),
             threads: Mutex::default(),
             wal_held: AtomicBool::new(false),
             topics_version: AtomicU64::new(0),
             last_checkpoint: Mutex::default(),
             on_topic_deleted: OnceLock::new(),
+            cleaner: Cleaner::default(),
+            offset_files: Mutex::default(),
         }
     }
 
@@ -389,7 +398,12 @@ impl TopicManager {
 
     fn configure_topic(&self, topic: &Topic, overrides: ConfigMap, known: bool) {
         let resolved = TopicConfig::resolve(&self.config(), &overrides);
+        let is_new = resolved != topic.settings().resolved;
         topic.set_settings(TopicSettings { overrides, resolved, known });
+        if is_new {
+            self.env.upkeep.send(Task::Retention);
+            self.cleaner.wake();
+        }
     }
 
     pub(super) fn configure_broker(&self, broker: &str, configs: ConfigMap) {
@@ -401,13 +415,19 @@ impl TopicManager {
             config.clone()
         };
         self.env.log.producer_expiration_ms.store(config.get_i64("producer.id.expiration.ms"), Ordering::Relaxed);
+        let mut any_is_new = false;
         for topic in self.topics() {
             let settings = topic.settings();
             let resolved = TopicConfig::resolve(&config, &settings.overrides);
             if resolved != settings.resolved {
                 topic.set_settings(TopicSettings { resolved, ..TopicSettings::clone(&settings) });
+                any_is_new = true;
             }
         }
+        if any_is_new {
+            self.env.upkeep.send(Task::Retention);
+        }
+        self.cleaner.wake();
     }
 
     pub(super) fn read_index(&self) -> std::sync::RwLockReadGuard<'_, Index> {

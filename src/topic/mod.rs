@@ -6,10 +6,12 @@
 
 mod changes;
 mod checkpoint;
+mod cleaner;
 pub mod manager;
 pub mod metadata;
 mod names;
 pub mod partition;
+mod retention;
 mod startup;
 mod upkeep;
 

@@ -11,7 +11,7 @@ use super::metadata::{
 };
 use super::partition::{Partition, PartitionEnv};
 use super::upkeep::{self, Task};
-use super::{PartitionError, changes, checkpoint};
+use super::{PartitionError, changes, checkpoint, cleaner};
 use crate::base::TopicId;
 use crate::config::{BrokerValues, DynamicBrokerConfig, TopicConfig};
 use crate::log::{self, FileCache, LogEnv, OpenMode};
@@ -48,11 +48,12 @@ impl TopicManager {
             manager.recover(&options)?;
         }
         let failed = |e: std::io::Error| format!("starting a thread: {e}");
-        let threads = vec![
-            upkeep_queue.spawn(manager.clone()).map_err(failed)?,
-            change_queue.spawn(manager.clone()).map_err(failed)?,
-        ];
-        lock(&manager.threads).extend(threads);
+        let mut threads = vec![upkeep_queue.spawn(manager.clone()).map_err(failed)?];
+        if manager.config().get_bool("log.cleaner.enable") {
+            threads.push(cleaner::spawn(manager.clone()).map_err(failed)?);
+        }
+        lock(&manager.threads_of_logs).extend(threads);
+        lock(&manager.threads).push(change_queue.spawn(manager.clone()).map_err(failed)?);
         Ok(manager)
     }
 
@@ -190,13 +191,13 @@ impl TopicManager {
     pub fn stop(&self) -> bool {
         let mut clean = true;
         self.env.upkeep.stop();
-        let threads = std::mem::take(&mut *lock(&self.threads));
-        let mut threads = threads.into_iter();
-        let joined = threads.next().is_none_or(|upkeep| upkeep.join().is_ok());
-        clean &= joined;
+        self.cleaner.stop();
+        for thread in std::mem::take(&mut *lock(&self.threads_of_logs)) {
+            clean &= thread.join().is_ok();
+        }
         clean &= self.close_all_logs();
         self.changes.stop();
-        for thread in threads {
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
             clean &= thread.join().is_ok();
         }
         if self.env.wal().is_enabled() {

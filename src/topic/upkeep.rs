@@ -1,16 +1,17 @@
 //! Work that nobody waits for, on one thread of its own: directories of new partitions, purging of deleted ones, syncs of
-//! sealed segments, checkpoints, expiry of producers.
+//! sealed segments and by `flush.ms`, checkpoints, retention, expiry of producers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::manager::{TopicManager, lock};
 use super::metadata::MetadataRecord;
-use super::{Partition, Topic, checkpoint};
+use super::{Partition, Topic, checkpoint, retention};
 use crate::base::TopicId;
 use crate::config::BrokerValues;
 use crate::log;
@@ -26,6 +27,10 @@ pub enum Task {
     Purge(PathBuf),
     /// A segment was sealed: bring it to the disk.
     Sync(Arc<Partition>),
+    /// By then the partition is to be synced (`flush.ms`).
+    FlushAt(Instant, Arc<Partition>),
+    /// Something was configured: look what is to go now.
+    Retention,
     /// The WAL has begun a new file.
     Checkpoint,
     Stop,
@@ -55,7 +60,7 @@ impl Upkeep {
         self.send(Task::Stop);
     }
 
-    fn is_stopping(&self) -> bool {
+    pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 
@@ -97,6 +102,8 @@ impl UpkeepQueue {
         let every = |key| Duration::from_millis(manager.config().get_i64(key).max(1000) as u64);
         let mut next_expiry = clock.instant();
         let mut last_checkpoint = clock.instant();
+        let mut next_retention = clock.instant() + interval(manager, "log.initial.task.delay.ms");
+        let mut flushes: BTreeMap<(Instant, usize), Arc<Partition>> = BTreeMap::new();
         loop {
             if manager.env.upkeep.is_stopping() {
                 return;
@@ -114,7 +121,19 @@ impl UpkeepQueue {
                 next_expiry = clock.instant() + every("producer.id.expiration.check.interval.ms");
                 expire_producers(manager);
             }
-            let wait = next_checkpoint.min(next_expiry).saturating_duration_since(clock.instant());
+            if clock.instant() >= next_retention {
+                retention::apply_to_all(manager);
+                next_retention = clock.instant() + interval(manager, "log.retention.check.interval.ms");
+            }
+            while let Some(due) = flushes.first_entry().filter(|due| due.key().0 <= clock.instant()) {
+                flush(manager, &due.remove());
+            }
+            let next_flush = flushes.first_key_value().map(|((at, _), _)| *at);
+            let next = [Some(next_checkpoint), Some(next_expiry), Some(next_retention), next_flush]
+                .into_iter()
+                .flatten()
+                .min();
+            let wait = next.unwrap_or(next_checkpoint).saturating_duration_since(clock.instant());
             match self.0.recv_timeout(wait) {
                 Ok(Task::MakeDirectories(topic)) => make_directories(manager, &topic),
                 Ok(Task::Purge(dir)) => purge(&dir),
@@ -125,6 +144,13 @@ impl UpkeepQueue {
                         tracing::error!(partition = %partition.dir_name(), %error, "could not sync a sealed segment");
                     }
                 }
+                Ok(Task::FlushAt(at, partition)) => {
+                    flushes.insert((at, Arc::as_ptr(&partition) as usize), partition);
+                }
+                Ok(Task::Retention) => {
+                    // Many changes may come at once.
+                    next_retention = next_retention.min(clock.instant());
+                }
                 Ok(Task::Checkpoint) => {
                     manager.env.wal().prepare_spare();
                     checkpoint::when_wal_is_large(manager);
@@ -133,6 +159,17 @@ impl UpkeepQueue {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+}
+
+fn interval(manager: &TopicManager, key: &str) -> Duration {
+    Duration::from_millis(manager.config().get_i64(key).max(1) as u64)
+}
+
+fn flush(manager: &TopicManager, partition: &Arc<Partition>) {
+    if let Err(error) = partition.flush_is_due(&manager.env) {
+        manager.wal_held.store(true, Ordering::Relaxed);
+        tracing::error!(%partition, %error, "could not sync a log by flush.ms");
     }
 }
 

@@ -104,7 +104,7 @@ impl Partition {
             };
             return Ok(AppendOutcome { appended, log_start, ticket });
         }
-        let mut ticket = None;
+        let (mut ticket, mut flush_in) = (None, None);
         if let Some(ended) = appended.completed.filter(|_| through_wal) {
             open.ended.push_back((ended.first_offset, ended.last_offset));
         }
@@ -118,6 +118,8 @@ impl Partition {
                     return Err(self.sync_failed(&mut state, error));
                 }
                 open.unflushed_messages = 0;
+            } else {
+                flush_in = open.needs_flush_at(env);
             }
             open.raise_high_watermark(appended.end);
         }
@@ -125,6 +127,9 @@ impl Partition {
         drop(state);
         if rolled {
             env.upkeep.send(Task::Sync(self.clone()));
+        }
+        if let Some(time) = flush_in {
+            env.upkeep.send(Task::FlushAt(env.log.clock.instant() + time, self.clone()));
         }
         if ticket.is_none() {
             self.waiters.wake_all();

@@ -1,10 +1,11 @@
 //! One partition: its log behind one short lock, its high watermark, and who waits for it.
 //!
 //! Opened at first use, so that an idle partition costs neither a file nor a buffer. By purpose: [`open`], [`append`],
-//! [`read`], and [`disk`]: what is synced, on record and closed.
+//! [`read`], [`disk`]: what is synced, on record and closed, and [`life`]: what becomes of old records.
 
 mod append;
 mod disk;
+mod life;
 mod open;
 mod read;
 
@@ -54,6 +55,8 @@ pub struct Partition {
     closed_end: AtomicI64,
     /// Closed by this process for want of use: its files are whole.
     closed_in_order: AtomicBool,
+    /// Until then retention finds nothing in the closed log, in milliseconds since 1970.
+    retention_due_ms: AtomicI64,
     offline: AtomicBool,
 }
 
@@ -80,6 +83,8 @@ struct OpenLog {
     /// The end of the last batch that went through the WAL.
     journalled_end: i64,
     unflushed_messages: i64,
+    /// Somebody is to sync it by `flush.ms`.
+    flush_is_queued: bool,
     /// Since [`Partition::close_if_idle`] last asked.
     used: bool,
 }
@@ -87,6 +92,7 @@ struct OpenLog {
 #[derive(Clone, Copy)]
 struct Settings {
     flush_messages: i64,
+    flush_ms: i64,
 }
 
 #[derive(Debug)]
@@ -135,6 +141,7 @@ impl Partition {
             recovery_point: AtomicI64::new(recovery_point),
             closed_end: AtomicI64::new(0),
             closed_in_order: AtomicBool::new(false),
+            retention_due_ms: AtomicI64::new(0),
             offline: AtomicBool::new(false),
         }
     }
@@ -189,7 +196,7 @@ impl Partition {
 }
 
 /// Whether a failed opening may go better next time: no room, or too many open files.
-fn is_passing(error: &LogError) -> bool {
+pub(in crate::topic) fn is_passing(error: &LogError) -> bool {
     match error {
         LogError::Io { source, .. } => {
             matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EMFILE | libc::ENFILE))

@@ -76,8 +76,9 @@ impl Partition {
     }
 
     pub fn reconfigure(&self, config: &TopicConfig) {
+        self.retention_may_be_due();
         if let State::Open(open) = &mut *self.lock() {
-            open.settings = Settings { flush_messages: config.flush_messages };
+            open.settings = Settings::of(config);
             open.log.set_config(log_config(config));
         }
     }
@@ -105,20 +106,32 @@ impl Partition {
             high_watermark: log.end(),
             log,
             ended: VecDeque::new(),
-            settings: Settings { flush_messages: config.flush_messages },
+            settings: Settings::of(config),
             wal_continuous: false,
             wal_breaks: 0,
             journalled_end: 0,
             unflushed_messages: 0,
+            flush_is_queued: false,
             used: true,
         })
+    }
+}
+
+impl Settings {
+    fn of(config: &TopicConfig) -> Settings {
+        Settings { flush_messages: config.flush_messages, flush_ms: config.flush_ms }
     }
 }
 
 fn log_config(config: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: u64::from(config.segment_bytes),
-        segment_ms: config.segment_ms,
+        segment_ms: if config.cleanup_compact {
+            config.segment_ms.min(config.max_compaction_lag_ms)
+        } else {
+            config.segment_ms
+        },
+        segment_jitter_ms: config.segment_jitter_ms.min(config.segment_ms),
         index_interval_bytes: u64::from(config.index_interval_bytes),
         index_bytes_max: u64::from(config.segment_index_bytes),
     }

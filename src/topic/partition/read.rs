@@ -53,7 +53,7 @@ impl OpenLog {
     }
 
     /// Everything below belongs to transactions that have ended, with markers that readers can see.
-    fn last_stable_offset(&self) -> i64 {
+    pub(super) fn last_stable_offset(&self) -> i64 {
         let ended = self.ended.iter().map(|(first, _)| *first).min();
         let first = [self.log.first_open_transaction(), ended].into_iter().flatten().min();
         first.map_or(self.high_watermark, |first| first.max(self.log.log_start()).min(self.high_watermark))

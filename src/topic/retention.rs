@@ -1,0 +1,28 @@
+//! Retention over all topics: what `retention.ms` and `retention.bytes` have done with goes.
+
+use super::manager::TopicManager;
+use super::partition::PartitionError;
+use crate::config::TopicConfig;
+use crate::log::Retention;
+
+/// Looks at every partition whose topic has a known configuration. One that cannot be looked at disturbs no other.
+pub fn apply_to_all(manager: &TopicManager) {
+    for topic in manager.topics() {
+        let settings = topic.settings();
+        let Some(retention) = retention_of(&settings.resolved).filter(|_| settings.known) else { continue };
+        for partition in topic.partitions().iter().filter(|p| !p.is_offline()) {
+            match partition.apply_retention(&manager.env, &settings.resolved, retention) {
+                Ok(()) | Err(PartitionError::Deleted) => {}
+                Err(error) => tracing::warn!(%partition, %error, "retention cannot look at a log"),
+            }
+        }
+        if manager.env.upkeep.is_stopping() {
+            return;
+        }
+    }
+}
+
+/// `None` for a topic that only compacts, or keeps everything.
+fn retention_of(config: &TopicConfig) -> Option<Retention> {
+    config.cleanup_delete.then_some(Retention { ms: config.retention_ms, bytes: config.retention_bytes })
+}
