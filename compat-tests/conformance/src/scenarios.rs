@@ -1,6 +1,7 @@
 //! The scenarios, one file for each area.
 
 pub mod api_versions;
+pub mod cleaning;
 pub mod configs;
 pub mod connections;
 pub mod consumer;
@@ -21,6 +22,7 @@ pub mod placement;
 pub mod produce;
 pub mod producers;
 pub mod requests;
+pub mod retention;
 pub mod topic_partitions;
 pub mod transactions;
 
@@ -37,6 +39,7 @@ pub const NOT_YET: &[(&str, ApiKey)] = &[];
 pub fn all() -> Vec<Scenario> {
     [
         api_versions::all(),
+        cleaning::all(),
         configs::all(),
         connections::all(),
         consumer::all(),
@@ -56,6 +59,7 @@ pub fn all() -> Vec<Scenario> {
         placement::all(),
         produce::all(),
         producers::all(),
+        retention::all(),
         topic_partitions::all(),
         transactions::all(),
     ]

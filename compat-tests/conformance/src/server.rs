@@ -27,9 +27,12 @@ pub enum Profile {
     Groups,
     /// Expired offsets, groups without any and transactions whose time is over go within a moment.
     Expiring,
+    /// Old segments go, and compacted ones are cleaned, within a moment.
+    Cleaning,
 }
 
-pub const PROFILES: [Profile; 5] = [Profile::Plain, Profile::Tuned, Profile::Tight, Profile::Groups, Profile::Expiring];
+pub const PROFILES: [Profile; 6] =
+    [Profile::Plain, Profile::Tuned, Profile::Tight, Profile::Groups, Profile::Expiring, Profile::Cleaning];
 
 /// What one broker alone needs, in every profile.
 const SINGLE: &[(&str, &str)] = &[
@@ -50,6 +53,7 @@ impl Profile {
             Profile::Tight => "tight",
             Profile::Groups => "groups",
             Profile::Expiring => "expiring",
+            Profile::Cleaning => "cleaning",
         }
     }
 
@@ -90,6 +94,12 @@ impl Profile {
             Profile::Expiring => &[
                 ("offsets.retention.check.interval.ms", "200"),
                 ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "200"),
+            ],
+            Profile::Cleaning => &[
+                ("log.cleaner.backoff.ms", "100"),
+                ("log.cleaner.min.cleanable.ratio", "0.01"),
+                ("log.initial.task.delay.ms", "100"),
+                ("log.retention.check.interval.ms", "200"),
             ],
         };
         SINGLE.iter().chain(own).copied().collect()

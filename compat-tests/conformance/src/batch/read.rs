@@ -55,7 +55,8 @@ fn batch(bytes: &[u8]) -> Tree {
     }
     let records = match codec::decompress(codec, &bytes[HEADER_BYTES..]) {
         Err(e) => Tree::text(format!("cannot be decompressed: {e}")),
-        Ok(plain) => records(&plain, attributes & 32 != 0),
+        // Where the base is a horizon, deltas say nothing by themselves.
+        Ok(plain) => records(&plain, attributes & 32 != 0, if attributes & 64 != 0 { base_timestamp } else { 0 }),
     };
     fields.push(("records", records));
     Tree::Fields(fields.into_iter().map(|(name, tree)| (name.to_string(), tree)).collect())
@@ -75,11 +76,11 @@ fn attributes_in_words(attributes: i16) -> String {
     words.join(" ")
 }
 
-fn records(plain: &[u8], control: bool) -> Tree {
+fn records(plain: &[u8], control: bool, base_timestamp: i64) -> Tree {
     let mut reader = Reader { bytes: plain, at: 0 };
     let mut shown = Vec::new();
     while reader.at < plain.len() {
-        match reader.record(control) {
+        match reader.record(control, base_timestamp) {
             Some(text) => shown.push(Tree::Text(text)),
             None => {
                 shown.push(Tree::text("broken record"));
@@ -150,10 +151,11 @@ pub fn keys_and_values(mut bytes: &[u8]) -> Vec<Pair> {
 
 impl Reader<'_> {
     /// `+offset delta @timestamp delta key=value {header=value}`.
-    fn record(&mut self, control: bool) -> Option<String> {
+    fn record(&mut self, control: bool, base_timestamp: i64) -> Option<String> {
         let record = self.raw()?;
+        let timestamp = base_timestamp + record.timestamp_delta;
         let (key, value) = (shown(&record.key, control), shown(&record.value, control));
-        let mut text = format!("+{} @{} {key}={value}", record.offset_delta, record.timestamp_delta);
+        let mut text = format!("+{} @{timestamp} {key}={value}", record.offset_delta);
         if !record.headers.is_empty() {
             let headers: Vec<String> =
                 record.headers.iter().map(|(k, v)| format!("{}={}", shown(k, false), shown(v, false))).collect();
