@@ -10,6 +10,8 @@ pub mod record;
 pub mod log;
 pub mod wal;
 
+pub mod tier;
+
 pub mod topic;
 
 pub mod coordinator;

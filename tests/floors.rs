@@ -8,6 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["base"],
     &["config", "record"],
     &["log", "wal"],
+    &["tier"],
     &["topic"],
     &["coordinator"],
     &["broker"],

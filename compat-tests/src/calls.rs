@@ -206,7 +206,9 @@ impl Client {
     pub fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> io::Result<(i16, i64, i64)> {
         let partition = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(timestamp);
         let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
-        let answer = self.call(7, &ListOffsetsRequest::default().with_topics(vec![topic]))?;
+        // The lowest version that knows the special timestamp.
+        let version = if timestamp < -3 { 9 } else { 7 };
+        let answer = self.call(version, &ListOffsetsRequest::default().with_topics(vec![topic]))?;
         let found = first(first(answer.topics)?.partitions)?;
         Ok((found.error_code, found.offset, found.timestamp))
     }

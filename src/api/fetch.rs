@@ -2,7 +2,8 @@
 //!
 //! Behaviour: the session gives the full list of partitions; each answers its offsets and a region of its log; if that is
 //! too little and time remains, one waiter is registered on all of them and the plan is made once more when one changes.
-//! No record is decoded or copied: the answer is header pieces and regions, encoded by our own code (`encode`).
+//! What lies in a remote store is waited for, up to
+//! `remote.fetch.max.wait.ms`. No record is decoded or copied: the answer is header pieces and regions, encoded by our own code (`encode`).
 //! Version notes: v5 log start offset, v7 sessions (KIP-227), v9 leader epochs checked, v10 zstd, v11 preferred replica,
 //! v12 diverging epochs and tagged fields, v13 topic ids only, v15 replica state, v16 node endpoints (never needed here),
 //! v17 directory id, v18 high watermark of replicas.
@@ -55,10 +56,13 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let planner = Planner::new(broker.clone(), version, isolation, bytes_max, replica >= 0, targets);
     let fetch = Fetch { planner, session, responder: request.responder };
     let plan = fetch.planner.plan();
-    if asked.max_wait_ms <= 0 || plan.is_enough(bytes_min) {
+    // As Kafka, a fetch waits for a remote store for a time of its own.
+    let remote_ms = if plan.is_pending { config.get_i32("remote.fetch.max.wait.ms") } else { 0 };
+    let wait_ms = asked.max_wait_ms.max(remote_ms);
+    if wait_ms <= 0 || plan.is_enough(bytes_min) {
         return Ok(Reply::Now(fetch.finish(plan)));
     }
-    let wait = Duration::from_millis(asked.max_wait_ms as u64);
+    let wait = Duration::from_millis(wait_ms as u64);
     let mut stopping = request.context.stopping.clone();
     Ok(Reply::Later(Box::pin(async move {
         let waiter = Waiter::new();

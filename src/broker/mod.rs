@@ -72,7 +72,10 @@ impl BrokerState {
     pub fn start(options: BrokerOptions) -> Result<BrokerState, StartError> {
         use crate::config::BrokerValues;
         let data_dir = DataDir::open(&options.config, options.ephemeral)?;
+        let store = crate::topic::open_store(&options.config).map_err(StartError::Config)?;
         let topics = TopicManager::start(TopicManagerOptions {
+            cluster_id: data_dir.cluster_id().to_owned(),
+            store,
             data_dir: data_dir.path().to_owned(),
             ephemeral: options.ephemeral,
             clock: options.clock.clone(),

@@ -44,7 +44,8 @@ running on one broker or all. Topic, group and client metrics keys can always ch
 
 fn section(page: &mut String, title: &str, scope: Scope) {
     let broker = scope == Scope::Broker;
-    let keys: Vec<&ConfigKey> = table::keys(scope).values().copied().filter(|key| !key.internal).collect();
+    let keys: Vec<&ConfigKey> =
+        table::keys(scope).values().copied().filter(|key| !key.internal || key.name.starts_with("ottla.")).collect();
     let honoured = keys.iter().filter(|key| key.support == Support::Honoured).count();
     line(page, &format!("\n## {title}\n\n{honoured} of {} are honoured.\n", keys.len()));
     let third = match scope {

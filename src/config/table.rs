@@ -95,7 +95,7 @@ pub struct ConfigKey {
     /// When a broker key can change; topic, group and client-metrics keys always can.
     pub mode: UpdateMode,
     pub support: Support,
-    /// Settable but never described: Kafka's own internal keys.
+    /// Settable but never described: Kafka's own internal keys, and Ottla's own.
     pub internal: bool,
     /// Topic keys only: the broker keys that supply the default, first the one that decides.
     pub synonyms: &'static [Synonym],

@@ -162,9 +162,61 @@ pub fn validate(broker: &DynamicBrokerConfig, overrides: &BTreeMap<String, Strin
         return Err(ConfigError::new("min.compaction.lag.ms", &min.to_string(), message));
     }
     if config.remote_storage_enable {
-        let message = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote \
-                       log storage.";
-        return Err(ConfigError::new("remote.storage.enable", "true", message));
+        validate_tiered(broker, &config)?;
+    }
+    Ok(())
+}
+
+/// The rules of a tiered topic (Kafka's `LogConfig`).
+fn validate_tiered(broker: &DynamicBrokerConfig, config: &TopicConfig) -> Result<(), ConfigError> {
+    let refuse = |message: &str| Err(ConfigError::new("remote.storage.enable", "true", message));
+    if !broker.get_bool("remote.log.storage.system.enable") {
+        return refuse(
+            "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.",
+        );
+    }
+    if config.cleanup_compact {
+        return refuse(
+            "Remote log storage only supports topics with cleanup.policy=delete or cleanup.policy being an empty list.",
+        );
+    }
+    let rows = [
+        ("local.retention.bytes", config.local_retention_bytes, "retention.bytes", config.retention_bytes),
+        ("local.retention.ms", config.local_retention_ms, "retention.ms", config.retention_ms),
+    ];
+    for (local, here, all, whole) in rows {
+        if here != -2 && here < 0 && whole >= 0 {
+            let message = format!("Value must not be -1 as {all} value is set as {whole}.");
+            return Err(ConfigError::invalid(local, &here.to_string(), &message));
+        }
+        if whole >= 0 && here > whole {
+            let message = format!("Value must not be more than {all} property value: {whole}");
+            return Err(ConfigError::invalid(local, &here.to_string(), &message));
+        }
+        if config.remote_log_copy_disable && here != -2 && here != whole {
+            return refuse(&format!(
+                "When `remote.log.copy.disable` is set to true, the `{local}` and `{all}` must be set to the identical value \
+                 because there will be no more logs copied to the remote storage."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a topic's tiering may be ended by going over from `current` to `next`: only together with its data.
+pub fn validate_end_of_tiering(
+    broker: &DynamicBrokerConfig,
+    current: &BTreeMap<String, String>,
+    next: &BTreeMap<String, String>,
+) -> Result<(), ConfigError> {
+    let (current, next) = (TopicConfig::resolve(broker, current), TopicConfig::resolve(broker, next));
+    if current.remote_storage_enable && !next.remote_storage_enable && !next.remote_log_delete_on_disable {
+        let message = "It is invalid to disable remote storage without deleting remote data. If you want to keep the \
+                       remote data and turn to read only, please set \
+                       `remote.storage.enable=true,remote.log.copy.disable=true`. If you want to disable remote storage \
+                       and delete all remote data, please set \
+                       `remote.storage.enable=false,remote.log.delete.on.disable=true`.";
+        return Err(ConfigError::new("remote.storage.enable", "false", message));
     }
     Ok(())
 }

@@ -30,37 +30,11 @@ impl Snapshot {
                 Some(max) if max.timestamp >= timestamp => {}
                 _ => continue,
             }
-            if let Some(found) = self.first_in_segment(files, segment, timestamp)? {
+            if let Some(found) = first_in(files, segment, timestamp, self.log_start)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
-    }
-
-    fn first_in_segment(
-        &self,
-        files: &FileCache,
-        segment: &Segment,
-        timestamp: i64,
-    ) -> Result<Option<TimestampedOffset>, LogError> {
-        let from = segment.position_before_timestamp(files, timestamp)?;
-        let mut candidates = from;
-        loop {
-            let mut batch = None;
-            segment.walk(files, candidates, |position, header| {
-                if header.max_timestamp >= timestamp && header.last_offset() >= self.log_start {
-                    batch = Some(BatchAt { position, header: *header });
-                    return ControlFlow::Break(());
-                }
-                ControlFlow::Continue(())
-            })?;
-            let Some(batch) = batch else { return Ok(None) };
-            let found = first_record(files, segment, &batch, |offset, t| t >= timestamp && offset >= self.log_start)?;
-            if found.is_some() {
-                return Ok(found);
-            }
-            candidates = batch.position + batch.header.size() as u64;
-        }
     }
 
     /// The first record with the largest timestamp of the log, also where the log start has moved past it, as Kafka.
@@ -76,6 +50,32 @@ impl Snapshot {
         let Some((timestamp, offset, segment)) = best else { return Ok(None) };
         let Some(batch) = segment.position_of(files, offset, segment.size())? else { return Ok(None) };
         first_record(files, segment, &batch, |_, t| t == timestamp)
+    }
+}
+
+/// The first record of a segment, at or after `log_start`, with at least this timestamp.
+pub(super) fn first_in(
+    files: &FileCache,
+    segment: &Segment,
+    timestamp: i64,
+    log_start: i64,
+) -> Result<Option<TimestampedOffset>, LogError> {
+    let mut candidates = segment.position_before_timestamp(files, timestamp)?;
+    loop {
+        let mut batch = None;
+        segment.walk(files, candidates, |position, header| {
+            if header.max_timestamp >= timestamp && header.last_offset() >= log_start {
+                batch = Some(BatchAt { position, header: *header });
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        let Some(batch) = batch else { return Ok(None) };
+        let found = first_record(files, segment, &batch, |offset, t| t >= timestamp && offset >= log_start)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        candidates = batch.position + batch.header.size() as u64;
     }
 }
 

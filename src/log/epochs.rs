@@ -52,6 +52,13 @@ impl LeaderEpochs {
         self.entries.get(n.saturating_sub(1)).map_or(0, |(epoch, _)| *epoch)
     }
 
+    /// The epochs in force from `start` to below `end`, the first with that start.
+    pub fn between(&self, start: i64, end: i64) -> Vec<(i32, i64)> {
+        let first = self.entries.partition_point(|(_, s)| *s <= start).saturating_sub(1);
+        let in_force = self.entries[first.min(self.entries.len())..].iter().filter(|(_, s)| *s < end);
+        in_force.map(|(epoch, s)| (*epoch, (*s).max(start))).collect()
+    }
+
     /// Kafka's `LeaderEpochFileCache.endOffsetFor`; `None` if the epoch is above the latest or there is none so old.
     pub fn end_of(&self, epoch: i32, log_end: i64) -> Option<EpochEnd> {
         if epoch == self.latest() {

@@ -111,6 +111,15 @@ impl<E: Entry> SparseIndex<E> {
         SparseIndex { path, base_offset, on_disk: None, tail: Vec::new(), last: None, page: None }
     }
 
+    /// An index that begins empty and is never written.
+    pub fn in_memory(base_offset: i64) -> SparseIndex<E> {
+        SparseIndex::empty(PathBuf::new(), base_offset)
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.path.as_os_str().is_empty()
+    }
+
     /// An index that begins empty; an old file is overwritten when entries are first written.
     pub fn empty(path: PathBuf, base_offset: i64) -> SparseIndex<E> {
         SparseIndex { path, base_offset, on_disk: Some(0), tail: Vec::new(), last: None, page: None }
@@ -128,7 +137,7 @@ impl<E: Entry> SparseIndex<E> {
         }
         self.tail.push(entry);
         self.last = Some(entry);
-        if self.tail.len() >= TAIL_ENTRIES_MAX {
+        if self.tail.len() >= TAIL_ENTRIES_MAX && !self.is_in_memory() {
             // A failure here costs only the hint; `finish` will tell.
             let _ = self.write_tail();
         }

@@ -7,6 +7,7 @@
 mod aborted;
 mod append;
 mod by_time;
+pub mod chunk;
 pub mod cleaner;
 mod epochs;
 pub mod files;
@@ -33,7 +34,7 @@ pub use files::{FileCache, Region, segment_bytes, segments_in};
 use producers::Producers;
 pub use producers::{ActiveProducer, CompletedTransaction, Origin};
 pub use recovery::{OpenMode, RecoveryReport};
-pub use retention::Retention;
+pub use retention::{Retention, SegmentRow};
 use segment::Segment;
 pub use swap::Replacement;
 
@@ -96,7 +97,8 @@ pub struct Log {
     dir: PathBuf,
     env: LogEnv,
     config: LogConfig,
-    /// Oldest first, never empty; the last one is active. Replaced as a whole, so that readers keep what they saw.
+    /// Oldest first, never empty; the last one is active. Replaced as a whole, so that readers keep what they saw. Of a
+    /// tiered log the first may lie behind the log start: what comes before it is elsewhere.
     segments: Arc<Vec<Arc<Segment>>>,
     active: append::Active,
     log_start: i64,
@@ -118,6 +120,8 @@ pub struct Snapshot {
     /// Bytes of the active segment that belong to offsets below `end`.
     active_bytes: u64,
     any_aborted: bool,
+    /// Offsets below are elsewhere, if they are anywhere.
+    pub local_start: i64,
     /// Position and size of the batch at the asked offset, if it is one of the last appended.
     hint: Option<(u64, u64)>,
 }
@@ -130,6 +134,11 @@ impl Log {
     /// The offset of the next record (Kafka's log end offset).
     pub fn end(&self) -> i64 {
         self.end
+    }
+
+    /// The first offset that is here, not in a remote store.
+    pub fn local_start(&self) -> i64 {
+        self.segments[0].base_offset().max(self.log_start)
     }
 
     pub fn recovery_point(&self) -> i64 {
@@ -234,6 +243,7 @@ impl Log {
             end: self.end,
             active_bytes: self.active.segment.size(),
             any_aborted: self.any_aborted,
+            local_start: self.local_start(),
             hint: self.active.position_of(offset),
         }
     }
@@ -334,6 +344,15 @@ pub struct Found {
 }
 
 impl Snapshot {
+    /// The aborted transactions of the segments that are here which overlap `offset..upper`.
+    pub fn aborted_between(&self, offset: i64, upper: i64, aborted: &mut Vec<AbortedTransaction>) {
+        for segment in self.segments.iter().filter(|s| self.any_aborted && s.has_aborted()) {
+            if segment.collect_aborted(offset, upper, aborted) {
+                break;
+            }
+        }
+    }
+
     /// The aborted transactions that a reader of `offset` must know of to read what was found. As Kafka's, the list goes
     /// on to the next entry of the offset index behind it.
     pub fn aborted(&self, offset: i64, found: &Found) -> Vec<AbortedTransaction> {
@@ -424,4 +443,4 @@ pub fn read_topic_id(dir: &Path) -> Option<TopicId> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

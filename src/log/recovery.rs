@@ -36,7 +36,8 @@ pub struct RecoveryReport {
 
 impl Log {
     /// Opens the log in `dir`, which exists (see [`super::create_dir`]). `log_start` and `recovery_point` are what the
-    /// caller has on record; both may be behind or beyond what the files say.
+    /// caller has on record; both may be behind or beyond what the files say. `remote` are the first offset that is in a
+    /// remote store and the one behind the last: they reach to the first segment here, or beyond.
     pub fn open(
         dir: &Path,
         env: LogEnv,
@@ -44,9 +45,10 @@ impl Log {
         mode: OpenMode,
         log_start: i64,
         recovery_point: i64,
+        remote: Option<(i64, i64)>,
     ) -> Result<(Log, RecoveryReport), LogError> {
         let mut report = RecoveryReport::default();
-        let (mut segments, any_aborted) = list_segments(dir, &env.files)?;
+        let (mut segments, any_aborted) = list_segments(dir, &env.files, remote.map_or(0, |(_, end)| end))?;
         if segments.is_empty() && recovery_point > log_start {
             let why = format!("{}: its segments are gone, though offset {recovery_point} was synced", dir.display());
             return Err(LogError::Corrupt(why));
@@ -84,10 +86,13 @@ impl Log {
         let segment = segments.last().expect("at least one segment").clone();
         let file = segment.hold_open()?;
         let created_ms = env.clock.wall_ms();
+        let first = segments[0].base_offset();
+        // What is remote and does not reach to what is here cannot be read in one go: it does not count.
+        let lowest = remote.filter(|(_, end)| *end >= first).map_or(first, |(start, _)| start.min(first));
         let mut log = Log {
             dir: dir.to_owned(),
             active: Active::new(segment, file, first_timestamp, created_ms),
-            log_start: log_start.clamp(segments[0].base_offset(), end.max(segments[0].base_offset())),
+            log_start: log_start.clamp(lowest, end.max(first)),
             end,
             recovery_point: if mode == OpenMode::Clean { end } else { recovery_point.min(end) },
             segments: Arc::new(segments),
@@ -110,7 +115,7 @@ impl Log {
 
 /// The segments of a directory, oldest first, and whether any has a list of aborted transactions. Files of an unfinished
 /// deletion are removed, and an unfinished swap of the cleaner's is finished.
-fn list_segments(dir: &Path, cache: &FileCache) -> Result<(Vec<Segment>, bool), LogError> {
+fn list_segments(dir: &Path, cache: &FileCache, remote_end: i64) -> Result<(Vec<Segment>, bool), LogError> {
     let what = || format!("listing {}", dir.display());
     let names = || -> std::io::Result<Vec<String>> {
         std::fs::read_dir(dir)?
@@ -138,6 +143,8 @@ fn list_segments(dir: &Path, cache: &FileCache) -> Result<(Vec<Segment>, bool), 
         segment.forget_aborted(false);
     }
     let any_aborted = !with_aborted.is_empty();
+    // Of segments in a remote store the lists stay here.
+    with_aborted.retain(|base_offset| *base_offset >= remote_end);
     with_aborted.retain(|base_offset| segments.binary_search_by_key(base_offset, Segment::base_offset).is_err());
     for orphan in with_aborted {
         let _ = std::fs::remove_file(files::offset_file(dir, orphan, "txnindex"));

@@ -102,6 +102,22 @@ impl Segment {
         Ok(())
     }
 
+    /// Indexes a segment that nobody writes to, for this object alone, and keeps its file open.
+    pub fn index_in_memory(&self, cache: &FileCache) -> Result<(), LogError> {
+        self.hold_open()?;
+        self.forget_aborted(false);
+        let mut indexes = Indexes::in_memory(self.base_offset);
+        let reached = self.walk(cache, 0, |position, header| {
+            indexes.enter(header, position, header.size() as u64, REBUILT_INTERVAL_BYTES);
+            ControlFlow::Continue(())
+        })?;
+        if reached != self.size() {
+            return Err(LogError::Corrupt(format!("no batch at position {reached} of {}", self.path.display())));
+        }
+        self.set_indexes(indexes);
+        Ok(())
+    }
+
     fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
     }
@@ -472,15 +488,33 @@ impl Segment {
 
     /// Removes the files. Who reads them goes on reading.
     pub fn delete_files(&self, cache: &FileCache) {
-        if let Err(error) = self.retire() {
-            tracing::warn!(segment = %self.path.display(), %error, "a dropped segment could not be kept for its readers");
+        self.forget_handle(cache);
+        self.remove_files(&["log", "index", "timeindex", "txnindex"]);
+    }
+
+    /// As [`Segment::delete_files`], of a segment that is in a remote store: its aborted transactions are asked here.
+    pub fn delete_local(&self, cache: &FileCache) {
+        if self.has_aborted() {
+            self.forget_handle(cache);
+            self.remove_files(&["log", "index", "timeindex"]);
+        } else {
+            self.delete_files(cache);
         }
+    }
+
+    fn forget_handle(&self, cache: &FileCache) {
         if let Handle::OnDemand(weak) = &*self.handle.lock().unwrap_or_else(PoisonError::into_inner)
             && let Some(file) = weak.upgrade()
         {
             cache.forget(&file);
         }
-        for suffix in ["log", "index", "timeindex", "txnindex"] {
+        if let Err(error) = self.retire() {
+            tracing::warn!(segment = %self.path.display(), %error, "a dropped segment could not be kept for its readers");
+        }
+    }
+
+    fn remove_files(&self, suffixes: &[&str]) {
+        for suffix in suffixes {
             let path = self.path.with_extension(suffix);
             if let Err(error) = std::fs::remove_file(&path)
                 && error.kind() != std::io::ErrorKind::NotFound
@@ -508,6 +542,17 @@ impl Indexes {
     fn empty(dir: &Path, base_offset: i64) -> Indexes {
         let file = |suffix| files::offset_file(dir, base_offset, suffix);
         Indexes::in_files(file("index"), file("timeindex"), base_offset)
+    }
+
+    /// Empty ones that have no files.
+    fn in_memory(base_offset: i64) -> Indexes {
+        Indexes {
+            offsets: SparseIndex::in_memory(base_offset),
+            times: SparseIndex::in_memory(base_offset),
+            max: None,
+            max_known: true,
+            bytes_since_entry: 0,
+        }
     }
 
     /// Empty ones, to be written to these files.

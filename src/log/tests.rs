@@ -10,7 +10,7 @@ use crate::base::{Clock, TopicId};
 use crate::record::build::{BatchFields, NewRecord, build};
 use crate::record::{BatchHeader, Marker, PreparedBatch, TransactionVersion};
 
-pub(super) struct Fixture {
+pub(crate) struct Fixture {
     root: tempfile::TempDir,
     pub env: LogEnv,
     pub config: LogConfig,
@@ -54,7 +54,7 @@ impl Fixture {
     }
 
     fn open_from(&self, mode: OpenMode, log_start: i64) -> (Log, RecoveryReport) {
-        Log::open(&self.dir(), self.env.clone(), self.config.clone(), mode, log_start, 0).expect("open")
+        Log::open(&self.dir(), self.env.clone(), self.config.clone(), mode, log_start, 0, None).expect("open")
     }
 
     fn newest(&self, suffix: &str) -> PathBuf {
@@ -68,7 +68,7 @@ impl Fixture {
     }
 }
 
-pub(super) fn batch(n: usize, timestamp: i64) -> PreparedBatch {
+pub(crate) fn batch(n: usize, timestamp: i64) -> PreparedBatch {
     sequenced(n, timestamp, -1, -1, -1)
 }
 

@@ -10,11 +10,13 @@ use super::changes::{ChangeError, Changes, Touch};
 use super::cleaner::Cleaner;
 use super::metadata::{MetadataRecord, TopicRow};
 use super::partition::{Partition, PartitionEnv};
+use super::tiering::Tiering;
 use super::upkeep::Task;
 use super::{Topic, TopicSettings, collision_key};
 use crate::base::{Clock, ProducerId, TopicId};
 use crate::config::{BrokerConfig, BrokerValues, DynamicBrokerConfig, TopicConfig};
 use crate::log;
+use crate::tier::Store;
 
 /// Directories made before a new topic is acknowledged; those of further partitions follow in the background.
 const DIRECTORIES_AT_ONCE: u32 = 16;
@@ -34,6 +36,9 @@ pub struct TopicManagerOptions {
     pub config: Arc<BrokerConfig>,
     /// How the directory was left by the last run.
     pub open_mode: log::OpenMode,
+    pub cluster_id: String,
+    /// Where segments of tiered topics go.
+    pub store: Option<Store>,
     /// Called when the WAL has failed: the process must stop.
     pub on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -55,6 +60,7 @@ pub struct TopicManager {
     pub(super) last_checkpoint: Mutex<super::checkpoint::LastCheckpoint>,
     on_topic_deleted: OnceLock<Forget>,
     pub(super) cleaner: Cleaner,
+    pub(super) tiering: Tiering,
     /// Held while the offset files are written: several threads do.
     pub(super) offset_files: Mutex<()>,
 }
@@ -126,6 +132,7 @@ impl TopicManager {
             last_checkpoint: Mutex::default(),
             on_topic_deleted: OnceLock::new(),
             cleaner: Cleaner::default(),
+            tiering: Tiering::default(),
             offset_files: Mutex::default(),
         }
     }
@@ -391,6 +398,9 @@ impl TopicManager {
             self.env.upkeep.discard_directory(&self.env.data_dir, &topic.name, partition.index, id);
         }
         tracing::info!(topic = %topic.name, topic_id = %id, "topic deleted");
+        if let Some(store) = self.env.remote.get() {
+            self.tiering.topic_deleted(store, &topic);
+        }
         if let Some(forget) = self.on_topic_deleted.get() {
             forget(&topic);
         }
@@ -403,6 +413,7 @@ impl TopicManager {
         if is_new {
             self.env.upkeep.send(Task::Retention);
             self.cleaner.wake();
+            self.tiering.wake();
         }
     }
 

@@ -13,13 +13,17 @@ mod names;
 pub mod partition;
 mod retention;
 mod startup;
+mod tiering;
 mod upkeep;
 
 pub use changes::{ChangeError, Touch};
 pub use manager::{TopicManager, TopicManagerOptions};
 pub use metadata::{MetadataRecord, TopicRow};
 pub use names::{NameError, collision_key, is_internal, validate_name};
-pub use partition::{AppendOutcome, Durability, Isolation, Partition, PartitionError, ReadOutcome};
+pub use partition::{
+    AppendOutcome, Durability, Isolation, Partition, PartitionError, ReadOutcome, RemoteLookUp, RemoteStore,
+};
+pub use tiering::open_store;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

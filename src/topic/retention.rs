@@ -1,7 +1,7 @@
 //! Retention over all topics: what `retention.ms` and `retention.bytes` have done with goes.
 
 use super::manager::TopicManager;
-use super::partition::PartitionError;
+use super::partition::{Partition, PartitionError};
 use crate::config::TopicConfig;
 use crate::log::Retention;
 
@@ -11,7 +11,7 @@ pub fn apply_to_all(manager: &TopicManager) {
         let settings = topic.settings();
         let Some(retention) = retention_of(&settings.resolved).filter(|_| settings.known) else { continue };
         for partition in topic.partitions().iter().filter(|p| !p.is_offline()) {
-            match partition.apply_retention(&manager.env, &settings.resolved, retention) {
+            match apply(manager, &settings.resolved, partition, retention) {
                 Ok(()) | Err(PartitionError::Deleted) => {}
                 Err(error) => tracing::warn!(%partition, %error, "retention cannot look at a log"),
             }
@@ -20,6 +20,22 @@ pub fn apply_to_all(manager: &TopicManager) {
             return;
         }
     }
+}
+
+fn apply(
+    manager: &TopicManager,
+    config: &TopicConfig,
+    partition: &Partition,
+    retention: Retention,
+) -> Result<(), PartitionError> {
+    let is_tiered = config.remote_storage_enable || !partition.manifest(&manager.env)?.entries.is_empty();
+    if !is_tiered {
+        return partition.apply_retention(&manager.env, config, retention);
+    }
+    if partition.apply_tiered_retention(&manager.env, config, retention)? {
+        manager.tiering.wake();
+    }
+    Ok(())
 }
 
 /// `None` for a topic that only compacts, or keeps everything.

@@ -11,21 +11,24 @@ use super::metadata::{
 };
 use super::partition::{Partition, PartitionEnv};
 use super::upkeep::{self, Task};
-use super::{PartitionError, changes, checkpoint, cleaner};
+use super::{PartitionError, RemoteStore, changes, checkpoint, cleaner, tiering};
 use crate::base::TopicId;
 use crate::config::{BrokerValues, DynamicBrokerConfig, TopicConfig};
 use crate::log::{self, FileCache, LogEnv, OpenMode};
 use crate::record::PreparedBatch;
+use crate::tier::Tier;
 use crate::wal::{Observer, Replayed, Wal};
 
 /// Logs that are synced one after the other at a stop; beyond, one call for all is faster.
 const SYNCED_ONE_BY_ONE_MAX: usize = 256;
+/// Pieces of tiered segments that readers have asked for. Kafka has a directory of that name, and lets it alone.
+const REMOTE_CACHE: &str = "remote-log-index-cache";
 /// Sealed segments that are kept open for readers.
 const SEALED_FILES_OPEN_MAX: usize = 64;
 
 impl TopicManager {
     /// Recovers what is in the data directory and starts. An error names what does not fit.
-    pub fn start(options: TopicManagerOptions) -> Result<Arc<TopicManager>, String> {
+    pub fn start(mut options: TopicManagerOptions) -> Result<Arc<TopicManager>, String> {
         let (upkeep, upkeep_queue) = upkeep::queue();
         let (changes, change_queue) = changes::channel();
         let config = DynamicBrokerConfig::new(options.config.clone());
@@ -39,8 +42,19 @@ impl TopicManager {
             },
             wal: OnceLock::new(),
             upkeep,
+            remote: OnceLock::new(),
             open_mode: options.open_mode,
         });
+        let downloads = match options.store.take() {
+            Some(store) => {
+                let cache_bytes = config.get_i64("ottla.remote.cache.bytes").max(0) as u64;
+                let cache_dir = options.data_dir.join(REMOTE_CACHE);
+                let (tier, downloads) = Tier::new(store, cache_dir, cache_bytes, options.clock.clone())?;
+                let _ = env.remote.set(RemoteStore { tier, folder: options.cluster_id.clone() });
+                Some(downloads)
+            }
+            None => None,
+        };
         let manager = Arc::new(TopicManager::new(env, config, changes));
         if options.ephemeral {
             let _ = manager.env.wal.set(Wal::disabled());
@@ -51,6 +65,9 @@ impl TopicManager {
         let mut threads = vec![upkeep_queue.spawn(manager.clone()).map_err(failed)?];
         if manager.config().get_bool("log.cleaner.enable") {
             threads.push(cleaner::spawn(manager.clone()).map_err(failed)?);
+        }
+        if let Some(downloads) = downloads {
+            threads.push(tiering::spawn(manager.clone(), downloads).map_err(failed)?);
         }
         lock(&manager.threads_of_logs).extend(threads);
         lock(&manager.threads).push(change_queue.spawn(manager.clone()).map_err(failed)?);
@@ -192,6 +209,7 @@ impl TopicManager {
         let mut clean = true;
         self.env.upkeep.stop();
         self.cleaner.stop();
+        self.tiering.stop();
         for thread in std::mem::take(&mut *lock(&self.threads_of_logs)) {
             clean &= thread.join().is_ok();
         }

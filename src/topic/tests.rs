@@ -17,6 +17,8 @@ fn start_after(dir: &Path, open_mode: OpenMode) -> Arc<TopicManager> {
     TopicManager::start(TopicManagerOptions {
         data_dir: dir.to_owned(),
         ephemeral: false,
+        cluster_id: "cluster".into(),
+        store: None,
         clock: Clock::system(),
         config: Arc::new(BrokerConfig::defaults()),
         open_mode,
@@ -140,6 +142,7 @@ async fn acknowledged_batches_that_the_segment_lost_come_back_from_the_wal() {
                     Isolation::ReadUncommitted,
                 )
                 .expect("looked up");
+            let RemoteLookUp::Found(found) = found else { panic!("nothing is remote") };
             assert_eq!(found.map(|f| (f.offset, f.leader_epoch)), Some((i as i64, 0)));
         }
         assert!(recovered.stop());

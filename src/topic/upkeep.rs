@@ -138,7 +138,10 @@ impl UpkeepQueue {
                 Ok(Task::MakeDirectories(topic)) => make_directories(manager, &topic),
                 Ok(Task::Purge(dir)) => purge(&dir),
                 Ok(Task::Sync(partition)) => {
-                    if let Err(error) = partition.sync(&manager.env.log) {
+                    let synced = partition.sync(&manager.env.log);
+                    // What is on the disk may be copied.
+                    manager.tiering.wake();
+                    if let Err(error) = synced {
                         // What the WAL has of it must stay there.
                         manager.wal_held.store(true, Ordering::Relaxed);
                         tracing::error!(partition = %partition.dir_name(), %error, "could not sync a sealed segment");

@@ -48,6 +48,7 @@ pub struct Row {
     /// `None` is null: what a reader of uncommitted records gets.
     pub aborted: Option<Vec<(i64, i64)>>,
     pub region: Option<Region>,
+    is_pending: bool,
 }
 
 pub struct Plan {
@@ -55,11 +56,15 @@ pub struct Plan {
     bytes: usize,
     /// An error, or a divergence, that ends the wait at once.
     ends_wait: bool,
+    /// Something is on its way from a remote store.
+    pub is_pending: bool,
 }
 
 impl Plan {
     /// Whether the answer need not wait any longer.
     pub fn is_enough(&self, bytes_min: i32) -> bool {
+        // What comes from a remote store comes with the next fetch, if there is anything for this one.
+        let bytes_min = if self.is_pending { bytes_min.clamp(1, 1) } else { bytes_min };
         self.ends_wait || self.rows.is_empty() || self.bytes as i64 >= i64::from(bytes_min)
     }
 }
@@ -108,7 +113,8 @@ impl Planner {
     }
 
     pub fn plan(&self) -> Plan {
-        let mut plan = Plan { rows: Vec::with_capacity(self.targets.len()), bytes: 0, ends_wait: false };
+        let mut plan =
+            Plan { rows: Vec::with_capacity(self.targets.len()), bytes: 0, ends_wait: false, is_pending: false };
         let mut bytes_left = self.bytes_max as u64;
         let mut unknown = 0;
         for (target, found) in &self.targets {
@@ -118,6 +124,7 @@ impl Planner {
             bytes_left = bytes_left.saturating_sub(length as u64);
             unknown += usize::from(found.is_unknown());
             plan.ends_wait |= (row.error != NONE && !found.is_unknown()) || row.diverging.is_some();
+            plan.is_pending |= row.is_pending;
             plan.rows.push(row);
         }
         plan.ends_wait |= unknown == self.targets.len();
@@ -207,6 +214,7 @@ impl Planner {
         row.last_stable_offset = read.last_stable_offset;
         row.log_start = read.log_start;
         row.region = read.region;
+        row.is_pending = read.is_pending;
         if let Some(aborted) = &mut row.aborted {
             *aborted = read.aborted.iter().map(|a| (a.producer_id, a.first_offset)).collect();
         }
@@ -280,6 +288,7 @@ impl Row {
             leader: None,
             aborted,
             region: None,
+            is_pending: false,
         }
     }
 

@@ -28,7 +28,10 @@ pub(super) fn check(
         return Err(AlterError::config(message));
     }
     match target {
-        AlterTarget::Topic => Ok(topic::validate(broker, next)?),
+        AlterTarget::Topic => {
+            topic::validate(broker, next)?;
+            Ok(topic::validate_end_of_tiering(broker, current, next)?)
+        }
         AlterTarget::Broker => {
             check_broker(broker, &broker.with_broker(next.clone()), next, touched, true)?;
             if touched.contains(&MIN_INSYNC) {

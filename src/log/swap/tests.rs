@@ -9,8 +9,10 @@ use crate::log::cleaner::tests::{batch_of, clean, put, record, rules, table_of};
 use crate::log::tests::{ENDS, Fixture, VERIFIED, marker};
 use crate::record::build::BatchFields;
 
+type AtCrashPoint = Box<dyn FnMut(&str)>;
+
 thread_local! {
-    static AT_CRASH_POINT: RefCell<Option<Box<dyn FnMut(&str)>>> = const { RefCell::new(None) };
+    static AT_CRASH_POINT: RefCell<Option<AtCrashPoint>> = const { RefCell::new(None) };
 }
 
 pub fn crash_point(step: &str) {
@@ -68,7 +70,7 @@ fn a_crash_at_any_step_loses_no_live_key() {
     let taken = std::mem::take(&mut *taken.borrow_mut());
     assert!(taken.len() > 12, "{} crashes", taken.len());
     for (step, dir) in taken {
-        let open = || Log::open(&dir, fixture.env.clone(), fixture.config.clone(), OpenMode::ProcessDied, 0, 0);
+        let open = || Log::open(&dir, fixture.env.clone(), fixture.config.clone(), OpenMode::ProcessDied, 0, 0, None);
         for time in 0..2 {
             let (mut log, _) = open().unwrap_or_else(|error| panic!("after {step:?}: {error}"));
             assert_eq!(table_of(&log), wanted, "after {step:?}, start {time}");

@@ -1,13 +1,15 @@
 //! One partition: its log behind one short lock, its high watermark, and who waits for it.
 //!
 //! Opened at first use, so that an idle partition costs neither a file nor a buffer. By purpose: [`open`], [`append`],
-//! [`read`], [`disk`]: what is synced, on record and closed, and [`life`]: what becomes of old records.
+//! [`read`], [`disk`]: what is synced, on record and closed, [`life`]: what becomes of old records,
+//! and [`remote`]: what of it is in a remote store.
 
 mod append;
 mod disk;
 mod life;
 mod open;
 mod read;
+mod remote;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,6 +24,7 @@ use crate::log::{AppendError, Log, LogEnv, LogError, OpenMode};
 use crate::wal::Wal;
 pub use append::{AppendOutcome, Durability};
 pub use read::{Isolation, Offsets, ReadOutcome};
+pub use remote::{Remote, RemoteLookUp, RemoteStore};
 
 /// What all partitions of a broker share.
 pub struct PartitionEnv {
@@ -30,6 +33,8 @@ pub struct PartitionEnv {
     /// Set once replay is done; nothing is appended before.
     pub wal: OnceLock<Wal>,
     pub upkeep: Upkeep,
+    /// Not set where nothing is tiered.
+    pub remote: OnceLock<RemoteStore>,
     /// How logs that were not opened yet were left by the last run.
     pub open_mode: OpenMode,
 }
@@ -46,7 +51,7 @@ pub struct Partition {
     pub topic_id: TopicId,
     pub index: i32,
     state: Mutex<State>,
-    waiters: WaitList,
+    waiters: Arc<WaitList>,
     leader_epoch: AtomicI32,
     /// On record before the log is opened; see [`Partition::log_start_on_record`].
     log_start: AtomicI64,
@@ -55,6 +60,7 @@ pub struct Partition {
     closed_end: AtomicI64,
     /// Closed by this process for want of use: its files are whole.
     closed_in_order: AtomicBool,
+    remote: Remote,
     /// Until then retention finds nothing in the closed log, in milliseconds since 1970.
     retention_due_ms: AtomicI64,
     offline: AtomicBool,
@@ -135,7 +141,8 @@ impl Partition {
             topic_id,
             index,
             state: Mutex::new(State::Closed),
-            waiters: WaitList::default(),
+            waiters: Arc::default(),
+            remote: Remote::default(),
             leader_epoch: AtomicI32::new(0),
             log_start: AtomicI64::new(log_start),
             recovery_point: AtomicI64::new(recovery_point),

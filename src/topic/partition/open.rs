@@ -93,6 +93,7 @@ impl Partition {
         if log::read_topic_id(&dir).is_some_and(|id| id != self.topic_id) {
             return Err(LogError::Corrupt(format!("{} belongs to another topic id", dir.display())));
         }
+        let manifest = self.manifest(env)?;
         let (log, _report) = Log::open(
             &dir,
             env.log.clone(),
@@ -100,6 +101,7 @@ impl Partition {
             if self.closed_in_order.load(Ordering::Relaxed) { OpenMode::Clean } else { env.open_mode },
             self.log_start.load(Ordering::Relaxed),
             self.recovery_point.load(Ordering::Relaxed),
+            manifest.start().zip(manifest.end()),
         )?;
         self.leader_epoch.store(log.leader_epoch(), Ordering::Relaxed);
         Ok(OpenLog {

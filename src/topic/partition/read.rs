@@ -1,6 +1,6 @@
 //! Reading: offsets, and regions of files.
 
-use super::{OpenLog, Partition, PartitionEnv, PartitionError, State};
+use super::{OpenLog, Partition, PartitionEnv, PartitionError, RemoteLookUp, State};
 use crate::config::TopicConfig;
 use crate::log::{AbortedTransaction, Region, Snapshot, TimestampedOffset};
 
@@ -21,12 +21,24 @@ pub struct ReadOutcome {
     pub region: Option<Region>,
     /// What a reader of committed records skips in the region.
     pub aborted: Vec<AbortedTransaction>,
+    /// There is something, and it is on its way from a remote store: waiters are woken when it is here.
+    pub is_pending: bool,
+}
+
+/// What a reader asks of one partition.
+pub(super) struct Asked {
+    pub offset: i64,
+    pub isolation: Isolation,
+    pub bytes_max: u64,
+    pub whole_first: bool,
 }
 
 /// The offsets of a partition at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
     pub log_start: i64,
+    /// The first offset that is here, not in a remote store.
+    pub local_start: i64,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
     pub end: i64,
@@ -63,6 +75,7 @@ impl OpenLog {
         let high_watermark = self.high_watermark;
         Offsets {
             log_start: self.log.log_start(),
+            local_start: self.log.local_start(),
             high_watermark,
             last_stable_offset: self.last_stable_offset(),
             end: self.log.end(),
@@ -86,6 +99,18 @@ impl Partition {
         if offset < offsets.log_start || offset > offsets.end {
             return Err(PartitionError::OffsetOutOfRange { log_start: offsets.log_start, end: offsets.end });
         }
+        if offset < offsets.local_start {
+            let nothing = ReadOutcome {
+                high_watermark: offsets.high_watermark,
+                last_stable_offset: offsets.last_stable_offset,
+                log_start: offsets.log_start,
+                region: None,
+                aborted: Vec::new(),
+                is_pending: false,
+            };
+            let asked = Asked { offset, isolation, bytes_max, whole_first };
+            return self.read_remote(env, &snapshot, &asked, nothing);
+        }
         let upper = offsets.visible_to(isolation);
         let found = snapshot.read(&env.log.files, offset, upper, bytes_max, whole_first)?;
         let aborted = match &found {
@@ -98,6 +123,7 @@ impl Partition {
             log_start: offsets.log_start,
             region: found.map(|found| found.region),
             aborted,
+            is_pending: false,
         })
     }
 
@@ -114,11 +140,15 @@ impl Partition {
         config: &TopicConfig,
         timestamp: i64,
         isolation: Isolation,
-    ) -> Result<Option<TimestampedOffset>, PartitionError> {
+    ) -> Result<RemoteLookUp<Option<TimestampedOffset>>, PartitionError> {
         let (offsets, snapshot) = self.snapshot(env, config, -1)?;
         let upper = offsets.visible_to(isolation);
-        let found = snapshot.first_at_or_after(&env.log.files, timestamp)?;
-        Ok(found.filter(|f| f.offset < upper))
+        let found = match self.remote_offset_for_timestamp(env, timestamp, &snapshot)? {
+            RemoteLookUp::Pending => return Ok(RemoteLookUp::Pending),
+            RemoteLookUp::Found(Some(found)) => Some(found),
+            RemoteLookUp::Found(None) => snapshot.first_at_or_after(&env.log.files, timestamp)?,
+        };
+        Ok(RemoteLookUp::Found(found.filter(|f| f.offset < upper)))
     }
 
     /// The first record with the largest timestamp.
