@@ -142,7 +142,8 @@ impl Log {
             if segment.base_offset() < first_dirty {
                 clean_bytes += segment.size();
             }
-            if at >= dirty_from && segment.base_offset() < first_uncleanable {
+            // Nothing at all where a transaction holds up the rest of the segment in which the clean part ends.
+            if at >= dirty_from && segment.base_offset() < first_uncleanable && first_dirty < first_uncleanable {
                 dirty_bytes += segment.size();
             }
         }

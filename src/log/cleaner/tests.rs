@@ -365,6 +365,34 @@ fn nothing_of_an_open_transaction_or_behind_it_is_cleaned() {
     assert_eq!(read_committed(&log, 1 << 20), [(3, "a".into(), Some("4".into()))]);
 }
 
+/// Else the cleaner would come again at once, for nothing.
+#[test] // S33
+fn nothing_is_dirty_up_to_a_transaction_in_the_middle_of_a_segment() {
+    let fixture = Fixture::new();
+    let mut log = fixture.open(OpenMode::Clean);
+    put(&mut log, "a", Some("1"));
+    put(&mut log, "a", Some("2"));
+    let fields = BatchFields {
+        transactional: true,
+        producer_id: 7,
+        producer_epoch: 0,
+        base_sequence: 0,
+        ..BatchFields::default()
+    };
+    log.append(&batch_of(&fields, &[record("a", Some("3"), 0)]), VERIFIED).expect("append");
+    put(&mut log, "a", Some("4"));
+    log.roll().expect("rolled");
+    let stable = log.first_open_transaction().expect("one is open");
+    let before = log.cleanable(None, stable, &rules()).expect("looked at");
+    assert!(before.dirty_bytes > 0);
+    let cleaned = clean(&mut log, None, &rules());
+    assert_eq!(cleaned.first_dirty, 2);
+    let after = log.cleanable(Some(2), stable, &rules()).expect("looked at");
+    assert_eq!((after.dirty_bytes, after.ratio()), (0, 0.0));
+    log.append(&marker(7, 1, true), ENDS).expect("committed");
+    assert!(log.cleanable(Some(2), log.end(), &rules()).expect("looked at").dirty_bytes > 0);
+}
+
 #[test] // S33
 fn a_tombstone_is_there_until_its_horizon_and_an_empty_value_for_ever() {
     let fixture = Fixture::new();
