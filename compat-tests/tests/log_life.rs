@@ -15,8 +15,14 @@ mod compaction;
 mod flush;
 #[path = "log_life/kills.rs"]
 mod kills;
+#[path = "log_life/mixed.rs"]
+mod mixed;
 #[path = "log_life/retention.rs"]
 mod retention;
+#[path = "log_life/rolls.rs"]
+mod rolls;
+#[path = "log_life/transactions.rs"]
+mod transactions;
 
 use std::path::Path;
 use std::time::Duration;
