@@ -17,6 +17,7 @@ pub mod consumer_groups;
 pub mod groups;
 pub mod kafka_tools;
 pub mod options;
+pub mod s3_server;
 pub mod samples;
 pub mod skip;
 pub mod spawn;

@@ -1,4 +1,4 @@
-//! Tiered storage over a directory: what clients see when sealed segments lie in a store, and when the store is gone.
+//! Tiered storage over a directory, and over a real S3 server: what clients see when sealed segments lie in a store, and when the store is gone.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -15,8 +15,9 @@ use std::time::Duration;
 use compat_tests::batch::Batch;
 use compat_tests::broker::{Broker, Options};
 use compat_tests::calls::{EARLIEST, LATEST, Resource, code};
+use compat_tests::s3_server::{self, S3Server};
 use compat_tests::wire::Client;
-use compat_tests::{now_ms, wait_until};
+use compat_tests::{needs, now_ms, wait_until};
 use producer::{Producer, Protocol};
 use readers::committed_values;
 
@@ -227,6 +228,40 @@ fn tiering_ends_with_its_data_or_not_at_all() {
 }
 
 const INVALID_CONFIG: i16 = 40;
+
+#[test] // S34
+fn segments_go_to_s3_and_come_back() {
+    let program = s3_server::program();
+    needs!(program.is_ok(), "no S3 server: {}", program.err().unwrap_or_default());
+    let mut server = S3Server::start(&program.expect("checked before"));
+    let nowhere = tempfile::tempdir().expect("a temporary directory");
+    let options = options(nowhere.path())
+        .set("ottla.remote.store.url", format!("s3://{}/some/prefix", s3_server::BUCKET))
+        .set("ottla.remote.store.s3.endpoint", &server.endpoint)
+        .set("ottla.remote.store.s3.region", "us-east-1")
+        .set("ottla.remote.store.s3.path.style", true)
+        .environment("AWS_ACCESS_KEY_ID", s3_server::ACCESS_KEY)
+        .environment("AWS_SECRET_ACCESS_KEY", s3_server::SECRET_KEY);
+    let mut fixture = Fixture { broker: options.start(), store: nowhere };
+    let mut client = fixture.broker.client();
+    let values = fill(&fixture, &mut client, "tiered", &[]);
+    let read = |client: &mut Client| {
+        wait_until("the first piece is here", LIMIT, || {
+            client.fetch_waiting("tiered", 0, 0, 1_000).is_ok_and(|data| data.records.is_some_and(|r| !r.is_empty()))
+        });
+        client.read_values("tiered", 0)
+    };
+    assert_eq!(read(&mut client), values);
+    fixture.broker.kill();
+    fixture.broker.restart();
+    let mut client = fixture.broker.client();
+    assert_eq!(read(&mut client), values, "after a kill");
+    // The server is gone: what is here goes on.
+    server.kill();
+    let local = client.offset_at("tiered", 0, EARLIEST_LOCAL);
+    assert_eq!(client.must_produce("tiered", 0, &Batch::of_values(["next"])), 200);
+    assert_eq!(client.read_from("tiered", 0, local).len() as i64, 201 - local);
+}
 
 #[test] // S34, with S33's transactions
 fn aborted_transactions_are_skipped_in_the_store_too() {
