@@ -19,7 +19,7 @@ use super::{Api, BadRequest, Reply, Request};
 use crate::base::TopicId;
 use crate::broker::BrokerState;
 use crate::config::{self, BrokerValues};
-use crate::topic::{MetadataRecord, TopicManager, Touch, collision_key, validate_name};
+use crate::topic::{METADATA_TOPIC, MetadataRecord, TopicManager, Touch, collision_key, validate_name};
 
 pub const API: Api =
     Api { key: 19, name: "CreateTopics", versions: (2, 7), advertised_from: 2, flexible_from: 5, handle };
@@ -30,7 +30,6 @@ pub const PARTITIONS_PER_REQUEST_MAX: i64 = 10_000;
 /// configuration. A little more than Kafka's, which leaves no room for a topic of 10,000 partitions.
 pub const RECORDS_PER_REQUEST_MAX: i64 = PARTITIONS_PER_REQUEST_MAX + 100;
 pub const TOO_MANY_RECORDS: &str = "Unable to perform excessively large batch operation.";
-const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// A topic as it is asked for.
 #[derive(Clone, Debug)]

@@ -26,7 +26,7 @@ use crate::base::TopicId;
 use crate::broker::BrokerState;
 use crate::config::BrokerValues;
 use crate::coordinator::OFFSETS_TOPIC;
-use crate::topic::{Topic, validate_name};
+use crate::topic::{METADATA_TOPIC, Topic, validate_name};
 
 pub const API: Api = Api { key: 3, name: "Metadata", versions: (0, 13), advertised_from: 0, flexible_from: 9, handle };
 
@@ -183,7 +183,8 @@ impl Answer<'_> {
             }
             let valid = validate_name(name).is_ok();
             // Of the internal topics only that of groups is served.
-            let creatable = !crate::topic::is_internal(name) || **name == *OFFSETS_TOPIC;
+            let is_served = !crate::topic::is_internal(name) || **name == *OFFSETS_TOPIC;
+            let creatable = is_served && **name != *METADATA_TOPIC;
             if valid && may_create && creatable {
                 to_create.push((self.topics.len(), name.to_string()));
             }

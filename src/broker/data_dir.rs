@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
@@ -82,12 +83,14 @@ impl DataDir {
         }
     }
 
-    pub fn mark_clean(&self) {
+    /// `broker_epoch` is the one under which a Kafka that starts here next has registered this broker: with another it
+    /// would take the stop for a crash and the replicas for doubtful (KIP-966).
+    pub fn mark_clean(&self, broker_epoch: i64) {
         if self.ephemeral {
             return;
         }
-        let content = b"{\"version\":0,\"brokerEpoch\":1}";
-        if let Err(error) = files::replace(&self.path.join(CLEAN_SHUTDOWN), content, true) {
+        let content = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
+        if let Err(error) = files::replace(&self.path.join(CLEAN_SHUTDOWN), content.as_bytes(), true) {
             tracing::warn!(%error, "could not write the mark of a clean stop: the next start recovers");
         }
     }
@@ -111,9 +114,24 @@ fn lock(dir: &Path) -> Result<File, StartError> {
         }
         Err(std::fs::TryLockError::Error(e)) => return Err(failed(e)),
     }
+    if is_locked_by_kafka(&file) {
+        return Err(StartError::Failed(format!("the data directory {} is in use, by a Kafka probably", dir.display())));
+    }
     // Best effort: the lock holds without the number in it.
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
+}
+
+/// Java locks the same file with fcntl, of which flock knows nothing, nor the other way round: so both are taken.
+fn is_locked_by_kafka(file: &File) -> bool {
+    // SAFETY: all bytes zero is a valid value of this plain struct.
+    let mut whole: libc::flock = unsafe { std::mem::zeroed() };
+    whole.l_type = libc::F_WRLCK as libc::c_short;
+    whole.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: the descriptor is open, and the struct lives through the call.
+    let taken = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &whole) };
+    // A file system without such locks has nobody who holds one.
+    taken != 0 && matches!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EAGAIN | libc::EACCES))
 }
 
 fn how_it_was_left(dir: &Path) -> OpenMode {

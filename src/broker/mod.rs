@@ -67,6 +67,9 @@ pub struct BrokerState {
     stopped: Mutex<bool>,
 }
 
+/// For the mark of a clean stop where no Kafka has ever registered this broker.
+const NO_KAFKA_EPOCH: i64 = 1;
+
 impl BrokerState {
     /// Locks and recovers the data directory. Blocking.
     pub fn start(options: BrokerOptions) -> Result<BrokerState, StartError> {
@@ -125,7 +128,7 @@ impl BrokerState {
         self.groups.stop();
         let clean = self.topics.stop();
         if clean {
-            self.data_dir.mark_clean();
+            self.data_dir.mark_clean(self.topics.kafka_broker_epoch().unwrap_or(NO_KAFKA_EPOCH));
         }
         clean
     }

@@ -204,6 +204,11 @@ impl Log {
         Ok(self.epochs.latest())
     }
 
+    /// Begins `epoch` at the end. It is above the one in force.
+    pub fn raise_epoch(&mut self, epoch: i32) -> Result<(), LogError> {
+        self.epochs.begin(epoch, self.end)
+    }
+
     /// Whether no record is left in it.
     pub fn is_empty(&self) -> bool {
         self.log_start == self.end

@@ -85,6 +85,7 @@ fn current(manager: &TopicManager) -> MetadataSnapshot {
         broker_configs,
         group_configs: others.groups,
         client_metrics_configs: others.client_metrics,
+        kafka: manager.kafka.get().cloned(),
         ..MetadataSnapshot::default()
     }
 }
@@ -182,6 +183,11 @@ pub fn read_recovery_points(data_dir: &Path) -> HashMap<(String, i32), i64> {
 
 pub fn read_log_starts(data_dir: &Path) -> HashMap<(String, i32), i64> {
     read_offsets(&data_dir.join(LOG_STARTS))
+}
+
+/// Ends of partitions, as Kafka or we wrote them last.
+pub fn read_high_watermarks(data_dir: &Path) -> HashMap<(String, i32), i64> {
+    read_offsets(&data_dir.join(HIGH_WATERMARKS))
 }
 
 fn read_offsets(path: &Path) -> HashMap<(String, i32), i64> {

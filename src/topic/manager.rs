@@ -8,11 +8,12 @@ use std::thread::JoinHandle;
 
 use super::changes::{ChangeError, Changes, Touch};
 use super::cleaner::Cleaner;
+use super::kraft::KraftImage;
 use super::metadata::{MetadataRecord, TopicRow};
 use super::partition::{Partition, PartitionEnv};
 use super::tiering::Tiering;
 use super::upkeep::Task;
-use super::{Topic, TopicSettings, collision_key};
+use super::{METADATA_TOPIC, Topic, TopicSettings, collision_key};
 use crate::base::{Clock, ProducerId, TopicId};
 use crate::config::{BrokerConfig, BrokerValues, DynamicBrokerConfig, TopicConfig};
 use crate::log;
@@ -63,6 +64,8 @@ pub struct TopicManager {
     pub(super) tiering: Tiering,
     /// Held while the offset files are written: several threads do.
     pub(super) offset_files: Mutex<()>,
+    /// What Kafka's own metadata says, in a data directory that Kafka has used.
+    pub(super) kafka: OnceLock<KraftImage>,
 }
 
 #[derive(Default)]
@@ -134,6 +137,7 @@ impl TopicManager {
             cleaner: Cleaner::default(),
             tiering: Tiering::default(),
             offset_files: Mutex::default(),
+            kafka: OnceLock::new(),
         }
     }
 
@@ -176,6 +180,11 @@ impl TopicManager {
 
     pub fn config(&self) -> Arc<DynamicBrokerConfig> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The epoch under which Kafka knows this broker, in a data directory that Kafka has used.
+    pub fn kafka_broker_epoch(&self) -> Option<i64> {
+        self.kafka.get()?.broker_epochs.get(&self.config().fixed().node_id()).copied()
     }
 
     pub fn other_configs(&self) -> OtherConfigs {
@@ -244,6 +253,10 @@ impl TopicManager {
             }
         };
         match record {
+            // Its directory would be that of Kafka's metadata.
+            MetadataRecord::TopicCreated { name, .. } if name == METADATA_TOPIC => {
+                return Err(ChangeError::Storage(format!("{name} is no topic of ours")));
+            }
             MetadataRecord::TopicCreated { name, id, partitions, .. } => {
                 let id = TopicId(uuid::Uuid::from_u128(*id));
                 leftovers(name, 0..*partitions, id);
@@ -368,7 +381,7 @@ impl TopicManager {
         topic
     }
 
-    fn grow(&self, topic: &Topic, total: u32) {
+    pub(super) fn grow(&self, topic: &Topic, total: u32) {
         let old = topic.partitions();
         if total as usize <= old.len() {
             return;
@@ -386,7 +399,7 @@ impl TopicManager {
         self.topics_version.fetch_add(1, Ordering::Release);
     }
 
-    fn remove_topic(&self, id: TopicId) {
+    pub(super) fn remove_topic(&self, id: TopicId) {
         let topic = {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             let Some(topic) = index.remove(id) else { return };
@@ -406,7 +419,7 @@ impl TopicManager {
         }
     }
 
-    fn configure_topic(&self, topic: &Topic, overrides: ConfigMap, known: bool) {
+    pub(super) fn configure_topic(&self, topic: &Topic, overrides: ConfigMap, known: bool) {
         let resolved = TopicConfig::resolve(&self.config(), &overrides);
         let is_new = resolved != topic.settings().resolved;
         topic.set_settings(TopicSettings { overrides, resolved, known });

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::kraft::KraftImage;
 use crate::base::TopicId;
 use crate::log::LogError;
 use crate::log::files;
@@ -122,6 +123,9 @@ pub struct MetadataSnapshot {
     pub broker_configs: BTreeMap<String, BTreeMap<String, String>>,
     pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
     pub client_metrics_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// What `__cluster_metadata-0` said when it was read last: what differs from it later, Kafka has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KraftImage>,
 }
 
 #[derive(Serialize, Deserialize)]

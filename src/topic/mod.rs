@@ -7,19 +7,21 @@
 mod changes;
 mod checkpoint;
 mod cleaner;
+mod kraft;
 pub mod manager;
 pub mod metadata;
 mod names;
 pub mod partition;
 mod retention;
 mod startup;
+mod takeover;
 mod tiering;
 mod upkeep;
 
 pub use changes::{ChangeError, Touch};
 pub use manager::{TopicManager, TopicManagerOptions};
 pub use metadata::{MetadataRecord, TopicRow};
-pub use names::{NameError, collision_key, is_internal, validate_name};
+pub use names::{METADATA_TOPIC, NameError, collision_key, is_internal, validate_name};
 pub use partition::{
     AppendOutcome, Durability, Isolation, Partition, PartitionError, ReadOutcome, RemoteLookUp, RemoteStore,
 };

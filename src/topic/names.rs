@@ -5,6 +5,9 @@ use std::fmt;
 /// Topics that belong to the broker itself.
 const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
+/// What Kafka's controller keeps in the same directory: never a topic of ours.
+pub const METADATA_TOPIC: &str = "__cluster_metadata";
+
 const NAME_CHARACTERS_MAX: usize = 249;
 
 /// INVALID_TOPIC_EXCEPTION, in Kafka's words.

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::kraft::{self, KraftImage};
 use super::manager::{TopicManager, TopicManagerOptions, lock};
 use super::metadata::{
     KIND_BATCH, KIND_METADATA, MetadataRecord, MetadataSnapshot, TopicRow, previous_path, snapshot_path,
 };
 use super::partition::{Partition, PartitionEnv};
+use super::takeover::{self, Strays};
 use super::upkeep::{self, Task};
 use super::{PartitionError, RemoteStore, changes, checkpoint, cleaner, tiering};
 use crate::base::TopicId;
@@ -76,11 +78,16 @@ impl TopicManager {
 
     fn recover(&self, options: &TopicManagerOptions) -> Result<(), String> {
         let recovery_points = checkpoint::read_recovery_points(&options.data_dir);
+        let kafka = kraft::read(&options.data_dir).map_err(|e| format!("reading Kafka's metadata: {e}"))?;
         let names = directory_names(&options.data_dir)?;
         let found = load_snapshot(&options.data_dir)?;
         let after_lsn = found.as_ref().map(|s| s.data_lsn.min(s.metadata_lsn));
+        collect_wal_files(&options.data_dir).map_err(|e| format!("moving the write-ahead log: {e}"))?;
+        let never_ours = found.is_none() && kafka.is_some() && !Wal::is_in(&options.data_dir);
         let snapshot = match found {
             Some(snapshot) => snapshot,
+            // Kafka's metadata is all there is. A directory that it does not name was deleted with its topic.
+            None if never_ours => MetadataSnapshot::default(),
             None => MetadataSnapshot { topics: scan_directories(&options.data_dir, &names), ..Default::default() },
         };
         for row in &snapshot.topics {
@@ -96,16 +103,24 @@ impl TopicManager {
         }
         self.set_producer_ids_end(snapshot.next_producer_id);
         lock(&self.last_checkpoint).data_lsn = snapshot.data_lsn;
-        self.mark_missing_directories(&names);
-
+        let base = snapshot.kafka.clone().unwrap_or_default();
+        if let Some(kafka) = kafka.as_ref().filter(|_| after_lsn.is_none()) {
+            takeover::take_over(self, &KraftImage::default(), kafka, &recovery_points)?;
+        }
+        let strays = Strays::find(&options.data_dir, &names);
+        for topic in self.topics() {
+            strays.take_back(&options.data_dir, &topic);
+        }
+        let deleted_by_kafka = |id: &&TopicId| kafka.as_ref().is_some_and(|kafka| !kafka.topics.contains_key(*id));
+        let deleted: HashSet<TopicId> = base.topics.keys().filter(deleted_by_kafka).copied().collect();
+        self.mark_missing_directories(&directory_names(&options.data_dir)?, &deleted);
         let mut replay =
-            Replay { manager: self, snapshot: &snapshot, orphans: BTreeMap::new(), deleted: HashSet::new() };
+            Replay { manager: self, snapshot: &snapshot, strays: &strays, orphans: BTreeMap::new(), deleted };
         let on_fatal = options.on_fatal.clone();
         let observer = Box::new(WalObserver { env: Arc::downgrade(&self.env), on_fatal });
         let last_lsn = snapshot.metadata_lsn.max(snapshot.data_lsn);
-        let wal =
-            Wal::open(&options.data_dir.join("wal"), after_lsn, last_lsn, |record| replay.record(record), observer)
-                .map_err(|e| e.to_string())?;
+        let wal = Wal::open(&options.data_dir, after_lsn, last_lsn, |record| replay.record(record), observer)
+            .map_err(|e| e.to_string())?;
         if let Some((id, lsn)) = replay.orphans.iter().next() {
             return Err(format!(
                 "the write-ahead log has a batch (record {lsn}) of topic id {id}, which no metadata names"
@@ -114,21 +129,31 @@ impl TopicManager {
         // What replay handed out is used up: ids between are lost, never given twice.
         self.set_producer_ids_end(self.producer_ids_end());
         let _ = self.env.wal.set(wal);
-        self.mark_missing_directories(&directory_names(&options.data_dir)?);
+        let mut is_new = after_lsn.is_none();
+        if let Some(kafka) = kafka.as_ref().filter(|_| after_lsn.is_some()) {
+            is_new |= takeover::take_over(self, &base, kafka, &recovery_points)?;
+        }
+        if let Some(kafka) = kafka.or(snapshot.kafka) {
+            is_new |= kafka != base;
+            let _ = self.kafka.set(kafka);
+        }
+        self.mark_missing_directories(&directory_names(&options.data_dir)?, &HashSet::new());
         self.sweep_directories(&names);
         if options.open_mode == OpenMode::MachineDied {
             self.mend_all_logs()?;
         }
-        if after_lsn.is_none() {
+        if after_lsn.is_none() && !never_ours {
             self.raise_producer_ids()?;
-            checkpoint::write_snapshot(self, 0).map_err(|e| e.to_string())?;
+        }
+        if is_new {
+            checkpoint::write_snapshot(self, snapshot.data_lsn).map_err(|e| e.to_string())?;
         }
         Ok(())
     }
 
     /// A directory that was made and is gone is damage: the partition is offline, the others keep their numbers.
-    fn mark_missing_directories(&self, names: &HashSet<String>) {
-        for topic in self.topics().iter().filter(|t| t.directories_made()) {
+    fn mark_missing_directories(&self, names: &HashSet<String>, deleted: &HashSet<TopicId>) {
+        for topic in self.topics().iter().filter(|t| t.directories_made() && !deleted.contains(&t.id)) {
             for partition in topic.partitions().iter() {
                 let name = partition.dir_name();
                 if !names.contains(&name) && !partition.is_offline() {
@@ -277,9 +302,10 @@ impl Observer for WalObserver {
 struct Replay<'a> {
     manager: &'a TopicManager,
     snapshot: &'a MetadataSnapshot,
+    strays: &'a Strays,
     /// Topic ids of batches that nobody knows, until their deletion turns up.
     orphans: BTreeMap<TopicId, u64>,
-    /// Topics that were deleted. What was being produced to one meanwhile may stand behind its deletion.
+    /// Topics that were deleted, here or by Kafka since. What was being produced to one meanwhile may stand behind its deletion.
     deleted: HashSet<TopicId>,
 }
 
@@ -293,7 +319,14 @@ impl Replay<'_> {
                     self.orphans.remove(&id);
                     self.deleted.insert(id);
                 }
+                let created = match &record {
+                    MetadataRecord::TopicCreated { id, .. } => Some(TopicId(uuid::Uuid::from_u128(*id))),
+                    _ => None,
+                };
                 self.manager.apply(record);
+                if let Some(topic) = created.and_then(|id| self.manager.topic_by_id(id)) {
+                    self.strays.take_back(&self.manager.env.data_dir, &topic);
+                }
                 Ok(())
             }
             KIND_BATCH if record.lsn > self.snapshot.data_lsn => self.batch(&record),
@@ -320,6 +353,9 @@ impl Replay<'_> {
                 record.lsn, topic.name
             ));
         };
+        if self.deleted.contains(&id) {
+            return Ok(());
+        }
         if partition.is_offline() {
             self.manager.wal_held.store(true, Ordering::Relaxed);
             return Ok(());
@@ -359,6 +395,7 @@ fn load_snapshot(data_dir: &Path) -> Result<Option<MetadataSnapshot>, String> {
     }
 }
 
+/// The names of all directories but that of Kafka's metadata, which is no partition of ours.
 fn directory_names(data_dir: &Path) -> Result<HashSet<String>, String> {
     let failed = |e: std::io::Error| format!("listing {}: {e}", data_dir.display());
     let mut names = HashSet::new();
@@ -366,11 +403,27 @@ fn directory_names(data_dir: &Path) -> Result<HashSet<String>, String> {
         let entry = entry.map_err(failed)?;
         if entry.file_type().map_err(failed)?.is_dir()
             && let Ok(name) = entry.file_name().into_string()
+            && name != kraft::METADATA_DIR
         {
             names.insert(name);
         }
     }
     Ok(names)
+}
+
+/// Brings the files of a journal that earlier releases kept in `wal/` up to the data directory: Kafka refuses to start
+/// where it finds a directory that is no partition.
+fn collect_wal_files(data_dir: &Path) -> std::io::Result<()> {
+    let dir = data_dir.join("wal");
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(&dir)? {
+        let entry = entry?;
+        std::fs::rename(entry.path(), data_dir.join(entry.file_name()))?;
+    }
+    std::fs::remove_dir(&dir)?;
+    log::files::sync_dir(&dir)
 }
 
 /// `<topic>-<partition>`

@@ -9,11 +9,15 @@ use crate::log::{OpenMode, Origin};
 use crate::record::PreparedBatch;
 use crate::record::build::{BatchFields, NewRecord, build};
 
-fn start(dir: &Path) -> Arc<TopicManager> {
+pub fn start(dir: &Path) -> Arc<TopicManager> {
     start_after(dir, OpenMode::ProcessDied)
 }
 
 fn start_after(dir: &Path, open_mode: OpenMode) -> Arc<TopicManager> {
+    try_start(dir, open_mode).expect("starts")
+}
+
+pub fn try_start(dir: &Path, open_mode: OpenMode) -> Result<Arc<TopicManager>, String> {
     TopicManager::start(TopicManagerOptions {
         data_dir: dir.to_owned(),
         ephemeral: false,
@@ -24,7 +28,6 @@ fn start_after(dir: &Path, open_mode: OpenMode) -> Arc<TopicManager> {
         open_mode,
         on_fatal: Arc::new(|what| panic!("{what}")),
     })
-    .expect("starts")
 }
 
 /// A copy of the directory of a running manager. Directories that go meanwhile are none of it.
@@ -34,16 +37,26 @@ fn as_after_a_crash(dir: &Path) -> tempfile::TempDir {
     copy
 }
 
+/// Removes the journal, as somebody might.
+pub fn remove_wal(dir: &Path) {
+    for entry in std::fs::read_dir(dir).expect("listed") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|e| e == "wal") {
+            std::fs::remove_file(path).expect("removed");
+        }
+    }
+}
+
 fn batch(timestamp: i64) -> PreparedBatch {
     let record = NewRecord { value: Some(bytes::Bytes::from(vec![b'x'; 100])), timestamp, ..Default::default() };
     PreparedBatch::trusted(build(&BatchFields::default(), &[record]).expect("build").into()).expect("a batch")
 }
 
-async fn create(manager: &TopicManager, name: &str, partitions: u32) -> TopicId {
+pub async fn create(manager: &TopicManager, name: &str, partitions: u32) -> TopicId {
     create_with(manager, name, partitions, BTreeMap::new()).await
 }
 
-async fn create_with(
+pub async fn create_with(
     manager: &TopicManager,
     name: &str,
     partitions: u32,
@@ -209,7 +222,7 @@ async fn what_the_logs_and_checkpoints_know_is_used_where_the_metadata_is_lost()
     for lost in [metadata::snapshot_path(dir.path()), metadata::previous_path(dir.path())] {
         std::fs::remove_file(lost).expect("both generations were there");
     }
-    std::fs::remove_dir_all(dir.path().join("wal")).expect("removed");
+    remove_wal(dir.path());
     let recovered = start(dir.path());
     assert!(recovered.next_producer_id().await.expect("an id") > 4711);
     let topic = recovered.topic("t").expect("found by its directory");

@@ -275,7 +275,7 @@ fn check_spare(bytes: &[u8], expected: Option<u64>, is_last: bool) -> Result<(),
 }
 
 /// The numbers of the files in order.
-fn list(dir: &Path) -> Result<Vec<u64>, WalError> {
+pub fn list(dir: &Path) -> Result<Vec<u64>, WalError> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|e| failed(dir, e))? {
         let name = entry.map_err(|e| failed(dir, e))?.file_name();

@@ -1,6 +1,6 @@
 //! Group commit: one journal for metadata changes and for batches of topics that want durability before the answer.
 //!
-//! Owns the files in `<data dir>/wal`, log sequence numbers (LSNs) that never restart, and the thread that writes and
+//! Owns the files `<data dir>/<number>.wal`, log sequence numbers (LSNs) that never restart, and the thread that writes and
 //! syncs. Knows nothing of what a payload means. Called by `topic`.
 //!
 //! A group is what was appended while the one before it was being synced: no timer. The first sync error is final.
@@ -172,6 +172,11 @@ impl Wal {
     /// A journal that keeps nothing: every append counts as committed. For ephemeral brokers.
     pub fn disabled() -> Wal {
         Wal { shared: None }
+    }
+
+    /// Whether `dir` holds files of a journal.
+    pub fn is_in(dir: &Path) -> bool {
+        file::list(dir).is_ok_and(|numbers| !numbers.is_empty())
     }
 
     /// Opens the journal in `dir`, replays every record with an LSN above `after_lsn` in order (`None`: all there are),

@@ -165,6 +165,14 @@ impl Partition {
         self.leader_epoch.store(epoch, Ordering::Relaxed);
     }
 
+    /// The epoch that Kafka's metadata has come to: the log begins it, at once or when it is opened, as a leader would.
+    pub fn raise_leader_epoch(&self, epoch: i32) {
+        self.leader_epoch.fetch_max(epoch, Ordering::Relaxed);
+        if let State::Open(open) = &mut *self.lock() {
+            self.catch_up_with_epoch(&mut open.log);
+        }
+    }
+
     /// Whether the partition is known to be unusable. Asks for no lock.
     pub fn is_offline(&self) -> bool {
         self.offline.load(Ordering::Relaxed)

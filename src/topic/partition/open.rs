@@ -87,6 +87,17 @@ impl Partition {
         matches!(&*self.lock(), State::Open(_))
     }
 
+    /// No epoch that clients may have seen is taken back: they would not believe in a smaller one.
+    pub(super) fn catch_up_with_epoch(&self, log: &mut Log) {
+        let on_record = self.leader_epoch.load(Ordering::Relaxed);
+        if on_record > log.leader_epoch()
+            && let Err(error) = log.raise_epoch(on_record)
+        {
+            tracing::warn!(partition = %self.dir_name(), %error, "the leader epoch on record could not begin");
+        }
+        self.leader_epoch.store(log.leader_epoch(), Ordering::Relaxed);
+    }
+
     fn open(&self, env: &PartitionEnv, config: &TopicConfig) -> Result<OpenLog, LogError> {
         let dir = env.data_dir.join(self.dir_name());
         log::create_dir(&dir, self.topic_id)?;
@@ -94,7 +105,7 @@ impl Partition {
             return Err(LogError::Corrupt(format!("{} belongs to another topic id", dir.display())));
         }
         let manifest = self.manifest(env)?;
-        let (log, _report) = Log::open(
+        let (mut log, _report) = Log::open(
             &dir,
             env.log.clone(),
             log_config(config),
@@ -103,7 +114,7 @@ impl Partition {
             self.recovery_point.load(Ordering::Relaxed),
             manifest.start().zip(manifest.end()),
         )?;
-        self.leader_epoch.store(log.leader_epoch(), Ordering::Relaxed);
+        self.catch_up_with_epoch(&mut log);
         Ok(OpenLog {
             high_watermark: log.end(),
             log,
