@@ -186,8 +186,16 @@ impl TopicManager {
     }
 
     /// After a crash of the machine every log is mended before it is served, so that a second crash finds it whole.
+    ///
+    /// Topics that Kafka knows too stay in its epoch, as they do in a Kafka of one node: it would go on in a smaller one
+    /// than ours, which clients that have seen ours would not believe.
     fn mend_all_logs(&self) -> Result<(), String> {
-        self.each_log(|partition, config| partition.begin_epoch_after_crash(&self.env, config))
+        self.each_log(|partition, config| match self.kafka.get() {
+            Some(kafka) if kafka.topics.contains_key(&partition.topic_id) => {
+                partition.with_log(&self.env, config, |_| ())
+            }
+            _ => partition.begin_epoch_after_crash(&self.env, config),
+        })
     }
 
     /// Without a snapshot nobody knows which producer ids were handed out, but for those that the logs remember.

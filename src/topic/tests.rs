@@ -47,7 +47,7 @@ pub fn remove_wal(dir: &Path) {
     }
 }
 
-fn batch(timestamp: i64) -> PreparedBatch {
+pub fn batch(timestamp: i64) -> PreparedBatch {
     let record = NewRecord { value: Some(bytes::Bytes::from(vec![b'x'; 100])), timestamp, ..Default::default() };
     PreparedBatch::trusted(build(&BatchFields::default(), &[record]).expect("build").into()).expect("a batch")
 }

@@ -23,6 +23,10 @@ pub const STREAMS: Jars = Jars { name: "kafka-streams", version: KAFKA_VERSION, 
 /// The last clients that know nothing of KIP-890's second part.
 pub const OLD_CLIENTS: Jars = Jars { name: "kafka-clients", version: "3.9.1", artifacts: &["kafka-clients"] };
 
+/// Without it nothing is logged, and a server that warns would seem content.
+const LOGGING: &str = "<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>\
+                       <version>2.25.3</version></dependency>";
+
 /// A class path with these jars, fetched where missing; or the reason why there is none.
 pub fn class_path(sets: &[&Jars]) -> Result<OsString, String> {
     if !has_program("java", "-version") {
@@ -64,7 +68,7 @@ impl Jars {
         let pom = format!(
             "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
              <groupId>ottla</groupId><artifactId>tools</artifactId><version>1</version>\
-             <dependencies>{}</dependencies></project>",
+             <dependencies>{}{LOGGING}</dependencies></project>",
             self.artifacts.iter().map(dependency).collect::<String>()
         );
         std::fs::write(project.path().join("pom.xml"), pom).map_err(|e| e.to_string())?;

@@ -1,6 +1,6 @@
 //! Apache Kafka's own command line tools, from their Maven jars, all in one JVM that lives as long as the test binary.
 //!
-//! `jars` has the jars, for programs of our own too.
+//! `jars` has the jars, for programs of our own too; `server` runs Kafka itself.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -10,6 +10,7 @@ use std::sync::{Mutex, OnceLock};
 use crate::spawn;
 
 pub mod jars;
+pub mod server;
 
 pub const KAFKA_VERSION: &str = "4.2.1";
 const DRIVER: &str = include_str!("ToolDriver.java");

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::log::OpenMode;
+use crate::log::{OpenMode, Origin};
 use crate::record::Codec;
 use crate::topic::kraft::testing::*;
-use crate::topic::tests::{create, remove_wal, start, try_start};
+use crate::topic::tests::{batch, create, remove_wal, start, try_start};
 use crate::topic::{MetadataRecord, Touch};
 
 const TOPIC: i8 = 2;
@@ -141,6 +141,26 @@ async fn what_kafka_changes_later_is_taken_over_and_what_we_changed_stays() {
         assert!(manager.stop());
     }
     assert!(dir.path().join("ours-1").is_dir() && dir.path().join("gone-0").is_dir());
+}
+
+#[tokio::test]
+async fn a_crash_of_the_machine_leaves_topics_in_kafkas_epoch() {
+    let (dir, _log) = kafkas();
+    let manager = start(dir.path());
+    create(&manager, "ours", 1).await;
+    let append = |manager: &TopicManager, name: &str| {
+        let topic = manager.topic(name).expect("there");
+        let (partition, config) = (topic.partition(0).expect("there"), topic.settings().resolved.clone());
+        partition.append(manager.env(), &config, &batch(1), Origin::CLIENT).expect("appended");
+    };
+    for name in ["plain", "ours"] {
+        append(&manager, name);
+    }
+    assert!(manager.stop());
+    let manager = try_start(dir.path(), OpenMode::MachineDied).expect("starts");
+    let epoch = |name: &str| manager.topic(name).expect("there").partition(0).expect("there").leader_epoch();
+    assert_eq!((epoch("plain"), epoch("ours")), (4, 1), "Kafka would go on in 4");
+    assert!(manager.stop());
 }
 
 #[tokio::test]
