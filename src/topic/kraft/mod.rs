@@ -129,7 +129,7 @@ fn apply(image: &mut KraftImage, change: Change) -> Result<(), String> {
             }
             found.partitions.insert(index, partition);
         }
-        Change::PartitionChange { topic, index, leader, replicas, directories } => {
+        Change::PartitionChanged { topic, index, leader, replicas, directories } => {
             let found = image.topics.get_mut(&topic).ok_or_else(|| unknown(topic))?;
             let partition = found
                 .partitions

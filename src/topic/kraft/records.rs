@@ -32,7 +32,7 @@ pub enum Change {
         partition: KraftPartition,
     },
     /// `None` and `LEADER_UNCHANGED` leave what was.
-    PartitionChange {
+    PartitionChanged {
         topic: TopicId,
         index: u32,
         leader: i32,
@@ -152,7 +152,7 @@ fn partition_change(r: &mut Reader<'_>) -> Result<Change, String> {
             _ => {}
         }
     }
-    Ok(Change::PartitionChange { topic, index, leader, replicas, directories })
+    Ok(Change::PartitionChanged { topic, index, leader, replicas, directories })
 }
 
 /// What is left of a record.
