@@ -9,6 +9,8 @@ mod producer;
 #[path = "transactions/readers.rs"]
 mod readers;
 
+#[path = "log_life/clients.rs"]
+mod clients;
 #[path = "log_life/compaction.rs"]
 mod compaction;
 #[path = "log_life/flush.rs"]

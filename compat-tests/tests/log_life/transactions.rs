@@ -68,8 +68,8 @@ fn cleaning_goes_on_once_a_transaction_in_a_sealed_segment_has_ended() {
         let rest = client.read_all("held-up", 0).iter().filter(|record| record.offset > first).count();
         assert_eq!(rest, 12, "nothing behind it is cleaned while it is open");
         producer.must_end(&mut client, true);
+        put(&mut client, "held-up", "k", 5);
         wait_until("the rest is cleaned once it has ended", LIMIT, || {
-            put(&mut client, "held-up", "k", 5);
             client.read_all("held-up", 0).iter().filter(|record| record.offset > first).count() < 12
         });
         assert!(client.read_values("held-up", 0).contains(&"open".to_owned()));
