@@ -155,7 +155,7 @@ fn a_group_goes_on_from_a_committed_offset_that_lies_in_a_gap() {
     write(&producer, &mut Random::new(23), 2_000, &mut table);
     seal(&producer);
     let mut client = broker.client();
-    let mut next_after = |client: &mut compat_tests::wire::Client| {
+    let next_after = |client: &mut compat_tests::wire::Client| {
         client.read_from("table", 0, committed).first().map(|record| record.offset).expect("a record")
     };
     wait_until("what the group would read next has gone", LIMIT, || next_after(&mut client) > committed);
