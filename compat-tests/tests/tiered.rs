@@ -10,14 +10,15 @@ mod producer;
 mod readers;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use compat_tests::batch::Batch;
+use compat_tests::batch::{Batch, read_batches};
 use compat_tests::broker::{Broker, Options};
 use compat_tests::calls::{EARLIEST, LATEST, Resource, code};
 use compat_tests::s3_server::{self, S3Server};
 use compat_tests::wire::Client;
-use compat_tests::{needs, now_ms, wait_until};
+use compat_tests::{Random, needs, now_ms, wait_until};
 use producer::{Producer, Protocol};
 use readers::committed_values;
 
@@ -288,4 +289,108 @@ fn aborted_transactions_are_skipped_in_the_store_too() {
         fixture.broker.kill();
         fixture.broker.restart();
     }
+}
+
+/// A kill at any moment of a copy leaves a record that is read once, and in the end no object that nothing refers to.
+#[test]
+fn kills_while_segments_are_copied_lose_nothing_and_leave_nothing_behind() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.broker.client();
+    assert_eq!(client.create_topic("tiered", 1, &TIERED).expect("answered"), code::NONE);
+    let mut random = Random::new(5);
+    let mut values = Vec::new();
+    for kill in 0..10 {
+        for n in 0..60 {
+            let value = format!("{kill}, {n}, {}", "v".repeat(1_000));
+            client.must_produce("tiered", 0, &Batch::of_values([value.clone()]));
+            values.push(value);
+        }
+        std::thread::sleep(Duration::from_millis(random.below(30) as u64));
+        fixture.broker.kill();
+        fixture.broker.restart();
+        client = fixture.broker.client();
+    }
+    wait_until("what is sealed is in the store alone", LIMIT, || fixture.local_segments("tiered") == 1);
+    assert_eq!(client.read_values("tiered", 0), values);
+    let manifest = fixture.broker.partition_dir("tiered", 0).join("remote-segments.json");
+    let named = || -> Vec<String> {
+        let text = std::fs::read_to_string(&manifest).expect("a manifest");
+        let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let entries = manifest["body"]["entries"].as_array().expect("a list").clone();
+        let mut names: Vec<_> = entries
+            .iter()
+            .flat_map(|entry| {
+                let base = entry["base_offset"].as_i64().expect("an offset");
+                let id = entry["id"].as_str().expect("an id").replace('-', "");
+                let suffixes = entry["objects"].as_array().expect("a list").clone();
+                suffixes.into_iter().map(move |s| format!("{base:020}-{id}.{}", s.as_str().expect("a suffix")))
+            })
+            .collect();
+        names.sort();
+        names
+    };
+    wait_until("the store has what the manifest names, and no more", LIMIT, || {
+        let mut objects: Vec<_> = fixture
+            .objects()
+            .iter()
+            .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
+            .collect();
+        objects.sort();
+        objects == named()
+    });
+}
+
+/// Bytes of the log that eight readers read from the store at once, in MiB: `OTTLA_TIERED_MIB` makes it larger.
+const READ_MIB: usize = 96;
+
+#[test] // S34, S35
+fn eight_readers_from_the_start_need_little_memory_and_do_not_hold_up_the_tail() {
+    let mib = std::env::var("OTTLA_TIERED_MIB").map_or(READ_MIB, |mib| mib.parse().expect("a number"));
+    let store = tempfile::tempdir().expect("a temporary directory");
+    // Of the smallest size that is taken: 32 MiB.
+    let broker = options(store.path()).set("ottla.remote.cache.bytes", 0).start();
+    let fixture = Fixture { broker, store };
+    let mut client = fixture.broker.client();
+    let configs = [TIERED[0], TIERED[2], ("segment.bytes", "8388608")];
+    assert_eq!(client.create_topic("tiered", 1, &configs).expect("answered"), code::NONE);
+    let value = "v".repeat(256 << 10);
+    for _ in 0..mib * 4 {
+        client.must_produce("tiered", 0, &Batch::of_values([value.clone()]));
+    }
+    wait_until("what is sealed is in the store alone", LIMIT * 10, || fixture.local_segments("tiered") == 1);
+    let end = client.offset_at("tiered", 0, EARLIEST_LOCAL);
+    let before = fixture.broker.resident_bytes();
+    let (done, peak) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let slowest = std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let (mut client, mut next) = (fixture.broker.client(), 0);
+                while next < end {
+                    let data = client.fetch_waiting("tiered", 0, next, 5_000).expect("answered");
+                    assert_eq!(data.error_code, code::NONE);
+                    let batches = read_batches(data.records.unwrap_or_default()).expect("whole batches");
+                    if let Some(last) = batches.last() {
+                        assert!(batches[0].base_offset == next, "nothing is left out");
+                        next = last.last_offset + 1;
+                    }
+                }
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        let mut times = Vec::new();
+        while done.load(Ordering::SeqCst) < 8 {
+            let begun = Instant::now();
+            client.must_produce("tiered", 0, &Batch::of_values(["tail"]));
+            times.push(begun.elapsed());
+            peak.fetch_max(fixture.broker.resident_bytes(), Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        times.sort();
+        times[times.len() * 99 / 100]
+    });
+    let grown = peak.load(Ordering::SeqCst).saturating_sub(before);
+    println!("{mib} MiB, eight readers: p99 of produce at the tail {slowest:?}, {} KiB more memory", grown >> 10);
+    // Four downloads of a piece each, and what is on its way to readers; never the log.
+    assert!(grown < 80 << 20, "{grown} bytes more");
+    assert!(slowest < Duration::from_secs(1), "the tail goes on: {slowest:?}");
 }

@@ -78,6 +78,11 @@ impl SealedSegment {
 }
 
 impl Log {
+    /// Whether there are sealed segments that are not known to be on the disk, as after a kill.
+    pub fn has_unsynced_sealed(&self) -> bool {
+        self.env.sync && self.recovery_point < self.active.segment.base_offset()
+    }
+
     /// Sealed segments from `from` on that end at or below `stable` and are on the disk.
     pub fn sealed(&self, from: i64, stable: i64) -> Result<Vec<SealedSegment>, LogError> {
         let durable = if self.env.sync { self.recovery_point } else { self.end };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::ops::Range;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub struct Store {
     inner: Arc<dyn ObjectStore>,
     prefix: Path,
     call_time_max: Duration,
+    /// Of a store that is a directory.
+    directory: Option<PathBuf>,
 }
 
 impl Store {
@@ -78,7 +80,8 @@ impl Store {
             std::fs::create_dir_all(path).map_err(|e| format!("{path}: {e}"))?;
             let store =
                 object_store::local::LocalFileSystem::new_with_prefix(path).map_err(|e| format!("{url}: {e}"))?;
-            return Ok(Store::over(Arc::new(store.with_automatic_cleanup(true)), Path::default()));
+            let store = Store::over(Arc::new(store.with_automatic_cleanup(true)), Path::default());
+            return Ok(Store { directory: Some(path.into()), ..store });
         }
         if let Some(place) = url.strip_prefix("s3://") {
             let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
@@ -88,7 +91,7 @@ impl Store {
     }
 
     pub fn over(inner: Arc<dyn ObjectStore>, prefix: Path) -> Store {
-        Store { inner, prefix, call_time_max: CALL_TIME_MAX }
+        Store { inner, prefix, call_time_max: CALL_TIME_MAX, directory: None }
     }
 
     /// For tests, which cannot wait for so long.
@@ -182,6 +185,25 @@ impl Store {
             folders: listed.common_prefixes.iter().map(name).collect(),
             objects: listed.objects.iter().map(|object| name(&object.location)).collect(),
         })
+    }
+
+    /// Removes what a crash has left of objects that were being written to a directory: `<name>#<number>`, which no
+    /// listing shows. Other stores have no such things, or see to them.
+    pub fn remove_unfinished(&self, folder: &str) -> Result<(), StoreError> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let entries = match std::fs::read_dir(directory.join(folder)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.rsplit_once('#'));
+            if number.is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn path(&self, name: &str) -> Path {

@@ -184,6 +184,7 @@ impl Work<'_> {
     async fn delete_folder(&self, folder: &str) -> Result<(), StoreError> {
         for partition in self.store.tier.store.list(folder).await?.folders {
             let folder = format!("{folder}/{partition}");
+            self.store.tier.store.remove_unfinished(&folder)?;
             for object in self.store.tier.store.list(&folder).await?.objects {
                 self.delete(&format!("{folder}/{object}")).await?;
             }
@@ -234,6 +235,7 @@ impl Work<'_> {
                 continue;
             }
             let folder = partition.remote_folder(self.store);
+            self.store.tier.store.remove_unfinished(&folder)?;
             for object in self.store.tier.store.list(&folder).await?.objects {
                 if !named.contains(&object) {
                     tracing::info!(folder, object, "an object that nothing refers to is deleted");

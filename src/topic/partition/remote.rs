@@ -85,6 +85,9 @@ impl Partition {
             return Ok(Vec::new());
         }
         let manifest = self.manifest(env)?;
+        if self.with_log(env, config, |log| log.has_unsynced_sealed())? {
+            self.sync(&env.log)?;
+        }
         let mut state = self.opened(env, config)?;
         let State::Open(open) = &mut *state else { return Err(PartitionError::Deleted) };
         let from = manifest.end().unwrap_or(0).max(open.log.log_start());
