@@ -71,14 +71,14 @@ fn readers_come_to_the_models_table_whatever_the_cleaner_does_meanwhile() {
     }
     seal(&mut client, "compacted");
     let end = client.offset_at("compacted", 0, LATEST);
-    wait_until("most is cleaned", LIMIT, || bytes_on_disk(&broker.partition_dir("compacted", 0)) < 150_000);
+    wait_until("most is cleaned", LIMIT, || client.read_all("compacted", 0).len() < 1_500);
     let rest = client.read_from("compacted", 0, next);
     apply(&mut slow, &rest);
     table.insert("filler".into(), Some("f".repeat(9_000).into()));
     assert_eq!(live(&slow), live(&table), "the slow reader");
     let all = client.read_all("compacted", 0);
     assert!(all.windows(2).all(|pair| pair[0].offset < pair[1].offset), "offsets only grow");
-    assert!(all.len() < 1_500 && all.last().is_some_and(|last| last.offset == end - 1));
+    assert!(all.last().is_some_and(|last| last.offset == end - 1));
     let mut new = Table::new();
     apply(&mut new, &all);
     assert_eq!(live(&new), live(&table), "a reader from the start");
