@@ -45,7 +45,9 @@ impl KafkaTools {
         std::fs::create_dir_all(source.parent().expect("has a parent")).map_err(|e| e.to_string())?;
         std::fs::write(&source, DRIVER).map_err(|e| e.to_string())?;
         let mut command = Command::new("java");
-        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        // What the tools log would stand between the answers.
+        command.args(["-Dlog4j2.level=OFF", "-Dlog4j2.statusLoggerLevel=OFF", "-cp"]);
         command.arg(class_path).arg(source).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = spawn::spawn(command).map_err(|e| format!("java does not start: {e}"))?;
         let requests = child.stdin.take().expect("piped");

@@ -32,7 +32,9 @@ pub fn available() -> Result<(), String> {
 fn jars() -> io::Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let home = cache.ok_or_else(|| io::Error::other("HOME is not set"))?.join(format!("ottla-tests/kafka-{VERSION}"));
+    let home = cache
+        .ok_or_else(|| io::Error::other("HOME is not set"))?
+        .join(format!("ottla-tests/conformance-kafka-{VERSION}"));
     let complete = home.join(".complete");
     if complete.exists() {
         return Ok(home);
