@@ -15,6 +15,8 @@ use compat_tests::kafka_tools::server::KafkaServer;
 use compat_tests::wire::Client;
 use compat_tests::{needs, wait_until};
 
+#[path = "interchange/cleaned.rs"]
+mod cleaned;
 #[path = "interchange/copies.rs"]
 mod copies;
 #[path = "interchange/turns.rs"]

@@ -53,6 +53,8 @@ macro_rules! shell {
 mod consumer_groups;
 #[path = "java_tools/groups.rs"]
 mod groups;
+#[path = "java_tools/old_records.rs"]
+mod old_records;
 
 #[test]
 fn kafka_topics() {

@@ -17,6 +17,8 @@ mod compaction;
 mod flush;
 #[path = "log_life/kills.rs"]
 mod kills;
+#[path = "log_life/latency.rs"]
+mod latency;
 #[path = "log_life/mixed.rs"]
 mod mixed;
 #[path = "log_life/retention.rs"]

@@ -10,7 +10,8 @@ use std::process::Command;
 use super::KAFKA_VERSION;
 use crate::skip::has_program;
 
-/// What one directory of the cache holds: artifacts of `org.apache.kafka`, and all that they need.
+/// What one directory of the cache holds: artifacts of `org.apache.kafka`, and all that they need. `name:test` is the jar
+/// of an artifact's tests, `group:name:version` one of somebody else.
 pub struct Jars {
     name: &'static str,
     version: &'static str,
@@ -26,6 +27,18 @@ pub const OLD_CLIENTS: Jars = Jars { name: "kafka-clients", version: "3.9.1", ar
 /// Without it nothing is logged, and a server that warns would seem content.
 const LOGGING: &str = "<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>\
                        <version>2.25.3</version></dependency>";
+/// `kafka.tools.LogCompactionTester`, which later versions do not publish.
+pub const COMPACTION_TESTER: Jars = Jars {
+    name: "kafka-compaction-tester",
+    version: "4.0.0",
+    artifacts: &[
+        "kafka_2.13",
+        "kafka_2.13:test",
+        "kafka-clients:test",
+        "kafka-server-common:test",
+        "org.junit.jupiter:junit-jupiter-api:5.10.2",
+    ],
+};
 
 /// A class path with these jars, fetched where missing; or the reason why there is none.
 pub fn class_path(sets: &[&Jars]) -> Result<OsString, String> {
@@ -61,9 +74,15 @@ impl Jars {
             return Err("Kafka's jars are not there and mvn is not installed".to_owned());
         }
         let project = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let dependency = |name: &&str| {
-            let coordinates = format!("<groupId>org.apache.kafka</groupId><artifactId>{name}</artifactId>");
-            format!("<dependency>{coordinates}<version>{}</version></dependency>", self.version)
+        let dependency = |artifact: &&str| {
+            let parts: Vec<_> = artifact.split(':').collect();
+            let (group, name, version, more) = match parts[..] {
+                [group, name, version] => (group, name, version, ""),
+                [name, "test"] => ("org.apache.kafka", name, self.version, "<classifier>test</classifier>"),
+                _ => ("org.apache.kafka", *artifact, self.version, ""),
+            };
+            let coordinates = format!("<groupId>{group}</groupId><artifactId>{name}</artifactId>");
+            format!("<dependency>{coordinates}<version>{version}</version>{more}</dependency>")
         };
         let pom = format!(
             "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
