@@ -24,9 +24,6 @@ pub const STREAMS: Jars = Jars { name: "kafka-streams", version: KAFKA_VERSION, 
 /// The last clients that know nothing of KIP-890's second part.
 pub const OLD_CLIENTS: Jars = Jars { name: "kafka-clients", version: "3.9.1", artifacts: &["kafka-clients"] };
 
-/// Without it nothing is logged, and a server that warns would seem content.
-const LOGGING: &str = "<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>\
-                       <version>2.25.3</version></dependency>";
 /// `kafka.tools.LogCompactionTester`, which later versions do not publish.
 pub const COMPACTION_TESTER: Jars = Jars {
     name: "kafka-compaction-tester",
@@ -39,6 +36,10 @@ pub const COMPACTION_TESTER: Jars = Jars {
         "org.junit.jupiter:junit-jupiter-api:5.10.2",
     ],
 };
+
+/// Without it nothing is logged, and a server that warns would seem content.
+const LOGGING: &str = "<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>\
+                       <version>2.25.3</version></dependency>";
 
 /// A class path with these jars, fetched where missing; or the reason why there is none.
 pub fn class_path(sets: &[&Jars]) -> Result<OsString, String> {
