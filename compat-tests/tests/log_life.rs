@@ -15,8 +15,6 @@ mod clients;
 mod compaction;
 #[path = "log_life/flush.rs"]
 mod flush;
-#[path = "log_life/kills.rs"]
-mod kills;
 #[path = "log_life/latency.rs"]
 mod latency;
 #[path = "log_life/mixed.rs"]

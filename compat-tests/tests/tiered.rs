@@ -205,6 +205,24 @@ fn retention_deletion_of_records_and_of_topics_reach_the_store() {
     wait_until("nothing is left in the store", LIMIT, || fixture.objects().is_empty());
 }
 
+/// The log may start in the middle of a segment: all of that is copied before it may go.
+#[test]
+fn a_segment_in_which_the_log_starts_is_copied_too() {
+    let fixture = Fixture::new();
+    let mut client = fixture.broker.client();
+    assert_eq!(client.create_topic("tiered", 1, &TIERED).expect("answered"), code::NONE);
+    let values: Vec<String> = (0..100).map(|n| format!("{n}-{}", "v".repeat(1_000))).collect();
+    for (n, value) in values.iter().enumerate() {
+        client.must_produce("tiered", 0, &Batch::of_values([value.clone()]));
+        if n == 9 {
+            assert_eq!(client.delete_records("tiered", 0, 5).expect("answered"), (code::NONE, 5));
+        }
+    }
+    wait_until("what is sealed is in the store alone", LIMIT, || fixture.local_segments("tiered") == 1);
+    assert_eq!(client.offset_at("tiered", 0, EARLIEST), 5);
+    assert_eq!(client.read_values("tiered", 0), values[5..]);
+}
+
 #[test]
 fn tiering_ends_with_its_data_or_not_at_all() {
     let fixture = Fixture::new();
@@ -392,5 +410,9 @@ fn eight_readers_from_the_start_need_little_memory_and_do_not_hold_up_the_tail()
     println!("{mib} MiB, eight readers: p99 of produce at the tail {slowest:?}, {} KiB more memory", grown >> 10);
     // Four downloads of a piece each, and what is on its way to readers; never the log.
     assert!(grown < 80 << 20, "{grown} bytes more");
+    let cached =
+        std::fs::read_dir(fixture.broker.data_dir().join("remote-log-index-cache")).expect("a cache").flatten();
+    let cached: u64 = cached.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
+    assert!(cached > 0 && cached <= 32 << 20, "the cache keeps to its bound: {cached} bytes");
     assert!(slowest < Duration::from_secs(1), "the tail goes on: {slowest:?}");
 }

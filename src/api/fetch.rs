@@ -21,7 +21,6 @@ use kafka_protocol::messages::fetch_request::{FetchTopic, ForgottenTopic};
 use super::errors::Error;
 use super::{Api, BadRequest, Frame, Reply, Request, Responder, repeats};
 use crate::base::TopicId;
-use crate::base::waiters::Waiter;
 use crate::broker::BrokerState;
 use crate::broker::sessions::{FetchSession, PartitionKey, SessionError, Target, Wanted, lock};
 use crate::config::BrokerValues;
@@ -65,8 +64,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
     let wait = Duration::from_millis(wait_ms as u64);
     let mut stopping = request.context.stopping.clone();
     Ok(Reply::Later(Box::pin(async move {
-        let waiter = Waiter::new();
-        let registration = fetch.planner.register(&waiter);
+        let waiting = fetch.planner.wait();
         let deadline = tokio::time::sleep(wait);
         tokio::pin!(deadline);
         let plan = loop {
@@ -76,12 +74,12 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 break plan;
             }
             tokio::select! {
-                () = waiter.woken() => {}
+                () = waiting.woken() => {}
                 () = &mut deadline => break fetch.planner.plan(),
                 () = stopping.wait() => break plan,
             }
         };
-        drop(registration);
+        drop(waiting);
         fetch.finish(plan)
     })))
 }

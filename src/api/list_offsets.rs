@@ -17,8 +17,8 @@ use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionRespon
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use super::errors::{self, Error};
+use super::waiting::Waiting;
 use super::{Api, BadRequest, Reply, Request, repeats};
-use crate::base::waiters::Waiter;
 use crate::config::{BrokerValues, TopicConfig};
 use crate::log::TimestampedOffset;
 use crate::topic::partition::PartitionEnv;
@@ -73,7 +73,7 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
                 break response;
             }
             tokio::select! {
-                () = waiting.waiter.woken() => {}
+                () = waiting.woken() => {}
                 () = &mut deadline => break response,
                 () = stopping.wait() => break response,
             }
@@ -81,26 +81,6 @@ fn handle(request: &Request, body: Bytes) -> Result<Reply, BadRequest> {
         drop(waiting);
         responder.frame(&response)
     })))
-}
-
-/// One waiter on several partitions, until dropped.
-struct Waiting {
-    waiter: Arc<Waiter>,
-    partitions: Vec<Arc<Partition>>,
-}
-
-impl Waiting {
-    fn on(partitions: Vec<Arc<Partition>>) -> Waiting {
-        let waiter = Waiter::new();
-        partitions.iter().for_each(|partition| partition.register(&waiter));
-        Waiting { waiter, partitions }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.partitions.iter().for_each(|partition| partition.unregister(&self.waiter));
-    }
 }
 
 /// What one request asks for.

@@ -50,6 +50,7 @@ mod repeats;
 pub mod reply;
 mod sync_group;
 mod txn_offset_commit;
+mod waiting;
 mod write_txn_markers;
 
 use std::future::Future;

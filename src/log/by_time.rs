@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use super::files::{self, FileCache};
 use super::segment::{BatchAt, Segment};
 use super::{LogError, Snapshot};
-use crate::record::compress::{self, Codec, DECOMPRESSED_BYTES_MAX};
+use crate::record::BatchHeader;
+use crate::record::compress;
 use crate::record::iter::Records;
 use crate::record::validate::record_timestamp;
-use crate::record::{BatchHeader, HEADER_BYTES};
 
 /// A record found by its timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,17 +96,8 @@ fn first_record(
         return Err(corrupt("a batch is cut short"));
     }
     let header: &BatchHeader = &batch.header;
-    let codec = Codec::from_bits(header.codec_bits()).ok_or_else(|| corrupt("unknown codec"))?;
-    let opened;
-    let records = match codec {
-        Codec::None => &bytes[HEADER_BYTES..],
-        _ => {
-            opened = compress::decompress(codec, &bytes[HEADER_BYTES..], DECOMPRESSED_BYTES_MAX)
-                .map_err(|_| corrupt("a batch cannot be decompressed"))?;
-            &opened[..]
-        }
-    };
-    for record in Records::new(records, header.record_count) {
+    let records = compress::open(&bytes, header).map_err(|why| corrupt(&why.to_string()))?;
+    for record in Records::new(&records, header.record_count) {
         let record = record.map_err(|_| corrupt("a malformed record"))?;
         let timestamp = record_timestamp(header, &record);
         let offset = header.base_offset + i64::from(record.offset_delta);

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::aborted::{self, AbortedTransaction};
 use super::by_time::{TimestampedOffset, first_in};
 use super::files::{self, FileCache, Region};
-use super::segment::{Segment, read_batches};
+use super::scan::read_batches;
+use super::segment::Segment;
 use super::{Log, LogError};
 
 /// A sealed segment as it lies in its directory.
@@ -116,10 +117,10 @@ pub struct Chunk {
 
 impl Chunk {
     /// Over a file that nobody changes. Its index is made now, and kept in memory.
-    pub fn open(path: &Path, row: &ChunkRow, files: &FileCache) -> Result<Chunk, LogError> {
+    pub fn open(path: &Path, row: &ChunkRow) -> Result<Chunk, LogError> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let segment = Segment::at(path.to_owned(), dir, row.first_offset, u64::from(row.bytes));
-        segment.index_in_memory(files)?;
+        segment.index_in_memory()?;
         Ok(Chunk { segment })
     }
 

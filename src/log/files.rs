@@ -44,13 +44,19 @@ pub fn segment_bytes(dir: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// The names in a directory, but for such as are no text.
+pub fn names(dir: &Path) -> Result<Vec<String>, LogError> {
+    let list = || -> io::Result<Vec<String>> {
+        std::fs::read_dir(dir)?
+            .filter_map(|entry| entry.map(|e| e.file_name().into_string().ok()).transpose())
+            .collect()
+    };
+    list().map_err(LogError::io(format_args!("listing {}", dir.display())))
+}
+
 /// How many segments are in the directory of a log that is not open.
-pub fn segments_in(dir: &Path) -> io::Result<usize> {
-    let mut segments = 0;
-    for entry in std::fs::read_dir(dir)? {
-        segments += usize::from(entry?.file_name().to_str().is_some_and(|name| offset_in_name(name, "log").is_some()));
-    }
-    Ok(segments)
+pub fn segments_in(dir: &Path) -> Result<usize, LogError> {
+    Ok(names(dir)?.iter().filter(|name| offset_in_name(name, "log").is_some()).count())
 }
 
 /// Writes all of `parts` at `position`, in one call where the system takes it.

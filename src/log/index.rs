@@ -116,7 +116,7 @@ impl<E: Entry> SparseIndex<E> {
         SparseIndex::empty(PathBuf::new(), base_offset)
     }
 
-    fn is_in_memory(&self) -> bool {
+    pub fn is_in_memory(&self) -> bool {
         self.path.as_os_str().is_empty()
     }
 

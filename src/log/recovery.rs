@@ -1,7 +1,7 @@
 //! Opening a log: what is in the directory, how much of it is whole, and the state that follows from it (Kafka's
 //! `LogLoader`). Runs again after a crash in its middle with the same result.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use super::append::Active;
 use super::epochs::LeaderEpochs;
 use super::files::{self, FileCache};
 use super::producers::Producers;
-use super::segment::{Segment, scan};
+use super::scan::scan;
+use super::segment::Segment;
 use super::swap;
 use super::{Log, LogConfig, LogEnv, LogError};
 use crate::record::{BatchHeader, batch};
@@ -36,8 +37,8 @@ pub struct RecoveryReport {
 
 impl Log {
     /// Opens the log in `dir`, which exists (see [`super::create_dir`]). `log_start` and `recovery_point` are what the
-    /// caller has on record; both may be behind or beyond what the files say. `remote` are the first offset that is in a
-    /// remote store and the one behind the last: they reach to the first segment here, or beyond.
+    /// caller has on record; both may be behind or beyond what the files say. `remote` is what lies in a remote store: it
+    /// reaches to the first segment here, or beyond.
     pub fn open(
         dir: &Path,
         env: LogEnv,
@@ -45,10 +46,11 @@ impl Log {
         mode: OpenMode,
         log_start: i64,
         recovery_point: i64,
-        remote: Option<(i64, i64)>,
+        remote: Option<Range<i64>>,
     ) -> Result<(Log, RecoveryReport), LogError> {
         let mut report = RecoveryReport::default();
-        let (mut segments, any_aborted) = list_segments(dir, &env.files, remote.map_or(0, |(_, end)| end))?;
+        let (mut segments, any_aborted) =
+            list_segments(dir, &env.files, remote.as_ref().map_or(0, |remote| remote.end))?;
         if segments.is_empty() && recovery_point > log_start {
             let why = format!("{}: its segments are gone, though offset {recovery_point} was synced", dir.display());
             return Err(LogError::Corrupt(why));
@@ -88,7 +90,7 @@ impl Log {
         let created_ms = env.clock.wall_ms();
         let first = segments[0].base_offset();
         // What is remote and does not reach to what is here cannot be read in one go: it does not count.
-        let lowest = remote.filter(|(_, end)| *end >= first).map_or(first, |(start, _)| start.min(first));
+        let lowest = remote.filter(|remote| remote.end >= first).map_or(first, |remote| remote.start.min(first));
         let mut log = Log {
             dir: dir.to_owned(),
             active: Active::new(segment, file, first_timestamp, created_ms),
@@ -117,12 +119,7 @@ impl Log {
 /// deletion are removed, and an unfinished swap of the cleaner's is finished.
 fn list_segments(dir: &Path, cache: &FileCache, remote_end: i64) -> Result<(Vec<Segment>, bool), LogError> {
     let what = || format!("listing {}", dir.display());
-    let names = || -> std::io::Result<Vec<String>> {
-        std::fs::read_dir(dir)?
-            .filter_map(|entry| entry.map(|e| e.file_name().into_string().ok()).transpose())
-            .collect()
-    };
-    swap::complete_all(dir, &names().map_err(LogError::io(what()))?, cache)?;
+    swap::complete_all(dir, &files::names(dir)?, cache)?;
     let mut segments = Vec::new();
     let mut with_aborted = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(LogError::io(what()))? {

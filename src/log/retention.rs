@@ -1,5 +1,7 @@
 //! Retention: old segments go by age and size (Kafka's `UnifiedLog.deleteOldSegments`).
 
+use std::ops::Range;
+
 use super::segment::Segment;
 use super::{Log, LogError};
 
@@ -62,10 +64,13 @@ impl Log {
         Ok(Some(self.log_start))
     }
 
-    /// Drops local copies from the first on, of what ends at or below `copied`. The log start stays.
-    pub fn drop_local(&mut self, retention: Retention, copied: i64) -> Result<(), LogError> {
+    /// Drops local copies from the first on, of what lies in `copied`. The log start stays.
+    pub fn drop_local(&mut self, retention: Retention, copied: Range<i64>) -> Result<(), LogError> {
+        if !copied.contains(&self.segments[0].base_offset()) {
+            return Ok(());
+        }
         let now_ms = self.env.clock.wall_ms();
-        let kept = retention.first_kept(&self.sealed_rows()?, self.size(), copied, now_ms);
+        let kept = retention.first_kept(&self.sealed_rows()?, self.size(), copied.end, now_ms);
         let Some(kept) = kept else { return Ok(()) };
         let dead = self.segments.partition_point(|segment| segment.base_offset() < kept);
         let mut list = self.segments.to_vec();

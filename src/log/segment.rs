@@ -3,17 +3,16 @@
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::aborted::{AbortedIndex, AbortedTransaction};
 use super::files::{self, FileCache, Region};
-use super::index::{OffsetEntry, SparseIndex, TimeEntry};
+use super::index::{OffsetEntry, TimeEntry};
+use super::indexes::Indexes;
+use super::scan::scan;
 use super::{CompletedTransaction, LogError};
 use crate::record::{BatchHeader, HEADER_BYTES, Marker};
-
-/// Bytes read at once when headers are walked.
-const SCAN_BYTES: usize = 8 << 10;
 
 #[derive(Debug)]
 pub struct Segment {
@@ -24,8 +23,6 @@ pub struct Segment {
     handle: Mutex<Handle>,
     indexes: Mutex<Indexes>,
     aborted: Mutex<AbortedIndex>,
-    /// Out of its log: the files of its name may be another's, so that indexes are not asked and nothing is written.
-    retired: AtomicBool,
 }
 
 /// Bytes of a control batch that are looked at: more than Kafka's markers have.
@@ -36,17 +33,6 @@ enum Handle {
     /// The active segment keeps its file open.
     Open(Arc<File>),
     OnDemand(Weak<File>),
-}
-
-/// The two indexes of a segment, and what must be known to add to them.
-#[derive(Debug)]
-pub struct Indexes {
-    offsets: SparseIndex<OffsetEntry>,
-    times: SparseIndex<TimeEntry>,
-    /// The largest timestamp of the segment and the last offset of the batch that set it, once known.
-    max: Option<TimeEntry>,
-    max_known: bool,
-    bytes_since_entry: u64,
 }
 
 /// A batch found in a segment.
@@ -82,44 +68,32 @@ impl Segment {
             path,
             size: AtomicU64::new(size),
             handle: Mutex::new(Handle::OnDemand(Weak::new())),
-            indexes: Mutex::new(Indexes {
-                offsets: SparseIndex::existing(files::offset_file(dir, base_offset, "index"), base_offset),
-                times: SparseIndex::existing(files::offset_file(dir, base_offset, "timeindex"), base_offset),
-                max: None,
-                max_known: false,
-                bytes_since_entry: 0,
-            }),
+            indexes: Mutex::new(Indexes::existing(dir, base_offset)),
             aborted: Mutex::new(AbortedIndex::existing(files::offset_file(dir, base_offset, "txnindex"))),
-            retired: AtomicBool::new(false),
         }
     }
 
-    /// Takes the segment out of its log: whoever still reads it keeps what it has now, whatever becomes of its files.
+    /// Takes the segment out of its log: whoever still reads it keeps what it has now. The files of its name may be
+    /// another's from now on, so that its index is made anew in memory, if one is needed at all.
     pub fn retire(&self) -> Result<(), LogError> {
         self.hold_open()?;
         self.load_aborted();
-        self.retired.store(true, Ordering::Release);
+        let mut unmade = Indexes::in_memory(self.base_offset);
+        unmade.max_known = false;
+        self.set_indexes(unmade);
         Ok(())
     }
 
     /// Indexes a segment that nobody writes to, for this object alone, and keeps its file open.
-    pub fn index_in_memory(&self, cache: &FileCache) -> Result<(), LogError> {
-        self.hold_open()?;
+    pub fn index_in_memory(&self) -> Result<(), LogError> {
+        let file = self.hold_open()?;
         self.forget_aborted(false);
-        let mut indexes = Indexes::in_memory(self.base_offset);
-        let reached = self.walk(cache, 0, |position, header| {
-            indexes.enter(header, position, header.size() as u64, REBUILT_INTERVAL_BYTES);
-            ControlFlow::Continue(())
-        })?;
+        self.set_indexes(Indexes::in_memory(self.base_offset));
+        let reached = self.index_anew(&file)?;
         if reached != self.size() {
             return Err(LogError::Corrupt(format!("no batch at position {reached} of {}", self.path.display())));
         }
-        self.set_indexes(indexes);
         Ok(())
-    }
-
-    fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
     }
 
     pub fn base_offset(&self) -> i64 {
@@ -233,9 +207,6 @@ impl Segment {
 
     /// The offset of the first index entry at or behind `position`.
     pub fn offset_at(&self, position: u64) -> Option<i64> {
-        if self.is_retired() {
-            return None;
-        }
         self.lock().offsets.first_at_position(position)
     }
 
@@ -275,8 +246,7 @@ impl Segment {
             return Ok(None);
         }
         let file = self.file(cache)?;
-        if !self.is_retired()
-            && let Some(entry) = self.lock().offsets.floor(offset)
+        if let Some(entry) = self.lock().offsets.floor(offset)
             && let Ok(found) = self.search(&file, u64::from(entry.position), Some(entry), offset, bytes_end)
         {
             return Ok(found);
@@ -317,9 +287,6 @@ impl Segment {
     /// A position at or before the batch that contains `offset`, from the index if the batch it names is there; an index
     /// that does not fit is built anew.
     fn checked_floor(&self, file: &File, offset: i64) -> Result<u64, LogError> {
-        if self.is_retired() {
-            return Ok(0);
-        }
         let size = self.size();
         let floor = self.lock().offsets.floor(offset);
         match floor {
@@ -345,15 +312,22 @@ impl Segment {
     }
 
     fn rebuild_indexes(&self, file: &File) -> Result<(), LogError> {
-        tracing::warn!(segment = %self.path.display(), "an index does not fit its log: rebuilding it");
+        if !self.lock().are_in_memory() {
+            tracing::warn!(segment = %self.path.display(), "an index does not fit its log: rebuilding it");
+        }
+        self.index_anew(file).map(|_| ())
+    }
+
+    /// Makes the indexes anew, where they were; answers the position after the last whole batch.
+    fn index_anew(&self, file: &File) -> Result<u64, LogError> {
         let mut indexes = self.new_indexes();
-        scan(file, 0, self.size(), |position, header| {
+        let reached = scan(file, 0, self.size(), |position, header| {
             indexes.enter(header, position, header.size() as u64, REBUILT_INTERVAL_BYTES);
             ControlFlow::Continue(())
         })
         .map_err(LogError::io(format_args!("reading {}", self.path.display())))?;
         self.set_indexes(indexes);
-        Ok(())
+        Ok(reached)
     }
 
     /// The largest timestamp in the segment, with the last offset of the batch that set it. `None` if it is empty.
@@ -363,9 +337,6 @@ impl Segment {
             if indexes.max_known {
                 return Ok(indexes.max);
             }
-        }
-        if self.is_retired() {
-            return self.scan_for_max(&*self.file(cache)?);
         }
         if self.size() == 0 {
             self.set_indexes(self.new_indexes());
@@ -384,18 +355,6 @@ impl Segment {
         }
         self.rebuild_indexes(&*self.file(cache)?)?;
         Ok(self.lock().max)
-    }
-
-    fn scan_for_max(&self, file: &File) -> Result<Option<TimeEntry>, LogError> {
-        let mut max: Option<TimeEntry> = None;
-        scan(file, 0, self.size(), |_, header| {
-            if max.is_none_or(|max| header.max_timestamp > max.timestamp) {
-                max = Some(TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() });
-            }
-            ControlFlow::Continue(())
-        })
-        .map_err(LogError::io(format_args!("reading {}", self.path.display())))?;
-        Ok(max)
     }
 
     /// The largest timestamp, or, where records have none, when the file was last written, in milliseconds since 1970.
@@ -425,9 +384,6 @@ impl Segment {
 
     /// A position before which no batch has a timestamp of `timestamp` or more.
     pub fn position_before_timestamp(&self, cache: &FileCache, timestamp: i64) -> Result<u64, LogError> {
-        if self.is_retired() {
-            return Ok(0);
-        }
         let Some(entry) = self.lock().times.floor(timestamp - 1) else { return Ok(0) };
         match self.position_of(cache, entry.offset, self.size())? {
             Some(b) if b.header.last_offset() == entry.offset && b.header.max_timestamp == entry.timestamp => {
@@ -479,6 +435,9 @@ impl Segment {
 
     /// Empty indexes for this segment, to be filled by whoever walks it.
     pub fn new_indexes(&self) -> Indexes {
+        if self.lock().are_in_memory() {
+            return Indexes::in_memory(self.base_offset);
+        }
         Indexes::empty(self.path.parent().unwrap_or(Path::new(".")), self.base_offset)
     }
 
@@ -537,122 +496,3 @@ impl Segment {
 const REBUILD_ABOVE_BYTES: u64 = 64 << 10;
 /// Spacing of a rebuilt index: Kafka's default `index.interval.bytes`.
 const REBUILT_INTERVAL_BYTES: u64 = 4096;
-
-impl Indexes {
-    fn empty(dir: &Path, base_offset: i64) -> Indexes {
-        let file = |suffix| files::offset_file(dir, base_offset, suffix);
-        Indexes::in_files(file("index"), file("timeindex"), base_offset)
-    }
-
-    /// Empty ones that have no files.
-    fn in_memory(base_offset: i64) -> Indexes {
-        Indexes {
-            offsets: SparseIndex::in_memory(base_offset),
-            times: SparseIndex::in_memory(base_offset),
-            max: None,
-            max_known: true,
-            bytes_since_entry: 0,
-        }
-    }
-
-    /// Empty ones, to be written to these files.
-    pub fn in_files(offsets: PathBuf, times: PathBuf, base_offset: i64) -> Indexes {
-        Indexes {
-            offsets: SparseIndex::empty(offsets, base_offset),
-            times: SparseIndex::empty(times, base_offset),
-            max: None,
-            max_known: true,
-            bytes_since_entry: 0,
-        }
-    }
-
-    /// Kafka's `LogSegment.append`: one entry after every more than `interval` bytes.
-    pub fn enter(&mut self, header: &BatchHeader, position: u64, bytes: u64, interval: u64) {
-        if self.max_known && self.max.is_none_or(|max| header.max_timestamp > max.timestamp) {
-            self.max = Some(TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() });
-        }
-        if self.bytes_since_entry > interval {
-            self.offsets.push(OffsetEntry { offset: header.last_offset(), position: position as u32 });
-            if let Some(max) = self.max {
-                self.times.push(max);
-            }
-            self.bytes_since_entry = 0;
-        }
-        self.bytes_since_entry += bytes;
-    }
-
-    /// Writes what is still in memory, with the closing entry of the time index.
-    pub fn finish(&mut self) -> std::io::Result<()> {
-        if let (true, Some(max)) = (self.max_known, self.max) {
-            self.times.push(max);
-        }
-        self.offsets.finish()?;
-        self.times.finish()
-    }
-}
-
-/// Walks headers in `from..to` until `step` breaks or no whole plausible batch follows; answers the position reached.
-pub fn scan(
-    file: &File,
-    from: u64,
-    to: u64,
-    mut step: impl FnMut(u64, &BatchHeader) -> ControlFlow<()>,
-) -> std::io::Result<u64> {
-    let mut buffer = [0u8; SCAN_BYTES];
-    let (mut buffer_start, mut buffered) = (from, 0usize);
-    let mut position = from;
-    while position + HEADER_BYTES as u64 <= to {
-        let mut at = (position - buffer_start) as usize;
-        if at + HEADER_BYTES > buffered {
-            buffer_start = position;
-            buffered = files::read_at(file, &mut buffer, position)?;
-            at = 0;
-        }
-        let Some(header) = buffer.get(at..buffered).and_then(BatchHeader::read) else { break };
-        let next = position + header.size() as u64;
-        if !header.is_plausible() || next > to {
-            break;
-        }
-        if step(position, &header).is_break() {
-            break;
-        }
-        position = next;
-    }
-    Ok(position)
-}
-
-/// Bytes read at once when whole batches are walked.
-const READ_BYTES: usize = 256 << 10;
-
-/// Walks whole batches from the start to `to`, until `step` breaks or no whole plausible batch follows; answers the
-/// position reached.
-pub fn read_batches(
-    file: &File,
-    to: u64,
-    mut step: impl FnMut(u64, &BatchHeader, &[u8]) -> std::io::Result<ControlFlow<()>>,
-) -> std::io::Result<u64> {
-    let mut buffer = Vec::new();
-    let (mut start, mut position) = (0u64, 0u64);
-    loop {
-        let at = (position - start) as usize;
-        let header = buffer.get(at..).and_then(BatchHeader::read);
-        let size = header.map_or(HEADER_BYTES, |header| header.size());
-        if header.is_some_and(|header| !header.is_plausible()) || position + size as u64 > to {
-            return Ok(position);
-        }
-        let (Some(header), Some(bytes)) = (header, buffer.get(at..at + size)) else {
-            buffer.resize(size.max(READ_BYTES).min((to - position) as usize), 0);
-            let read = files::read_at(file, &mut buffer, position)?;
-            buffer.truncate(read);
-            start = position;
-            if read < size {
-                return Ok(position);
-            }
-            continue;
-        };
-        if step(position, &header, bytes)?.is_break() {
-            return Ok(position);
-        }
-        position += size as u64;
-    }
-}

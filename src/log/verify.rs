@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::LogError;
 use super::files;
-use super::segment::scan;
+use super::scan::scan;
 use crate::record::batch;
 
 /// One thing that is wrong, and where.

@@ -1,6 +1,9 @@
 //! The four codecs in the framings that Kafka uses: gzip, snappy (xerial blocks, raw accepted), lz4 frames, zstd.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
+
+use super::batch::{BatchHeader, HEADER_BYTES};
 
 /// What a batch may grow to when it is opened. A larger one is refused (MESSAGE_TOO_LARGE), however small it came.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
@@ -43,6 +46,18 @@ pub fn decompress(codec: Codec, data: &[u8], bytes_max: usize) -> Result<Vec<u8>
             let decoder = zstd::stream::read::Decoder::with_buffer(data).map_err(malformed)?;
             read_bounded(decoder, bytes_max)
         }
+    }
+}
+
+/// The records of a whole batch, opened. An error says why that cannot be.
+pub fn open<'a>(batch: &'a [u8], header: &BatchHeader) -> io::Result<Cow<'a, [u8]>> {
+    let records = batch.get(HEADER_BYTES..).unwrap_or_default();
+    match Codec::from_bits(header.codec_bits()) {
+        None => Err(io::Error::other("an unknown codec")),
+        Some(Codec::None) => Ok(Cow::Borrowed(records)),
+        Some(codec) => decompress(codec, records, DECOMPRESSED_BYTES_MAX)
+            .map(Cow::Owned)
+            .map_err(|_| io::Error::other("its records cannot be decompressed")),
     }
 }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::io;
 
 use super::batch::{self, ATTRIBUTES_AT, HEADER_BYTES, MAX_TIMESTAMP_AT};
-use super::compress::{self, Codec, DECOMPRESSED_BYTES_MAX};
+use super::compress::{self, Codec};
 use super::iter::{Record, Records, put_varlong};
 use super::validate::record_timestamp;
 use super::{BatchHeader, batch::crc_matches};
@@ -55,7 +55,7 @@ pub fn filter(
     if !wanted.records || header.record_count <= 0 {
         return Ok(without_records(bytes, header, wanted));
     }
-    let body = unpack(bytes, header)?;
+    let body = compress::open(bytes, header)?;
     let mut kept = Vec::new();
     let mut tombstones = false;
     for record in Records::new(&body, header.record_count) {
@@ -82,18 +82,7 @@ pub fn open<'a>(bytes: &'a [u8], header: &BatchHeader) -> io::Result<Cow<'a, [u8
     if !crc_matches(bytes) {
         return Err(io::Error::other("the CRC does not fit"));
     }
-    unpack(bytes, header)
-}
-
-fn unpack<'a>(bytes: &'a [u8], header: &BatchHeader) -> io::Result<Cow<'a, [u8]>> {
-    let body = bytes.get(HEADER_BYTES..).unwrap_or_default();
-    match Codec::from_bits(header.codec_bits()) {
-        None => Err(io::Error::other("an unknown codec")),
-        Some(Codec::None) => Ok(Cow::Borrowed(body)),
-        Some(codec) => compress::decompress(codec, body, DECOMPRESSED_BYTES_MAX)
-            .map(Cow::Owned)
-            .map_err(|_| io::Error::other("its records cannot be decompressed")),
-    }
+    compress::open(bytes, header)
 }
 
 fn without_records(bytes: &[u8], header: &BatchHeader, wanted: Wanted) -> Filtered {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::log::LogError;
 use crate::log::chunk::{Chunk, ChunkRow};
-use crate::log::{FileCache, LogError};
 
 /// A cache must hold what a few readers are at, and what comes next.
 const BYTES_MIN: u64 = 32 << 20;
@@ -27,8 +27,6 @@ pub struct Cache {
     /// By when they were used last.
     used: BTreeMap<u64, ChunkKey>,
     turn: u64,
-    /// Chunks keep their file open themselves.
-    files: FileCache,
 }
 
 #[derive(Debug)]
@@ -52,7 +50,6 @@ impl Cache {
             chunks: HashMap::new(),
             used: BTreeMap::new(),
             turn: 0,
-            files: FileCache::new(0),
         })
     }
 
@@ -82,7 +79,7 @@ impl Cache {
             let _ = std::fs::remove_file(&path);
             LogError::Io { what: format!("writing {}", path.display()), source }
         })?;
-        let chunk = Arc::new(Chunk::open(&path, row, &self.files)?);
+        let chunk = Arc::new(Chunk::open(&path, row)?);
         self.turn += 1;
         self.used.insert(self.turn, key);
         self.bytes += bytes.len() as u64;

@@ -1,6 +1,7 @@
 //! Which segments of a partition are in the store: a file in its directory. What it names is there, whole and verified;
 //! what it does not name counts for nothing.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -75,6 +76,11 @@ impl Manifest {
     /// The offset behind the last one in the store.
     pub fn end(&self) -> Option<i64> {
         self.entries.last().map(|entry| entry.end)
+    }
+
+    /// From the first offset in the store to behind the last one; all between is there.
+    pub fn range(&self) -> Option<Range<i64>> {
+        Some(self.start()?..self.end()?)
     }
 
     /// The entry in which `offset` is, with its number.

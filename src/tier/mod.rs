@@ -11,7 +11,6 @@ mod upload;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,23 +40,9 @@ pub enum Read {
     Failed(String),
 }
 
-/// What has gone back and forth since the start.
-#[derive(Debug, Default)]
-pub struct Statistics {
-    pub segments_copied: AtomicU64,
-    pub bytes_copied: AtomicU64,
-    pub copy_errors: AtomicU64,
-    pub chunks_fetched: AtomicU64,
-    pub bytes_fetched: AtomicU64,
-    pub fetch_errors: AtomicU64,
-    pub objects_deleted: AtomicU64,
-    pub delete_errors: AtomicU64,
-}
-
 /// Reading through: pieces come from the cache, or from the store into the cache.
 pub struct Tier {
     pub store: Arc<Store>,
-    pub statistics: Arc<Statistics>,
     cache: Mutex<Cache>,
     clock: Clock,
     asked: tokio::sync::mpsc::UnboundedSender<Request>,
@@ -88,14 +73,7 @@ impl Tier {
     ) -> Result<(Arc<Tier>, Downloads), String> {
         let cache = Cache::new(cache_dir.clone(), cache_bytes).map_err(|e| format!("{}: {e}", cache_dir.display()))?;
         let (asked, requests) = tokio::sync::mpsc::unbounded_channel();
-        let tier = Tier {
-            store: Arc::new(store),
-            statistics: Arc::default(),
-            cache: Mutex::new(cache),
-            clock,
-            asked,
-            waiting: Mutex::default(),
-        };
+        let tier = Tier { store: Arc::new(store), cache: Mutex::new(cache), clock, asked, waiting: Mutex::default() };
         Ok((Arc::new(tier), Downloads(requests)))
     }
 
@@ -183,14 +161,11 @@ impl Tier {
             }
             match self.store.get(&name, range.clone()).await {
                 Ok(bytes) if bytes.len() == row.bytes as usize && crc32c::crc32c(&bytes) == row.crc32c => {
-                    self.statistics.chunks_fetched.fetch_add(1, Ordering::Relaxed);
-                    self.statistics.bytes_fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     return lock(&self.cache).insert(*key, row, &bytes).map_err(|e| e.to_string());
                 }
                 Ok(_) => why = format!("{name}: the store has answered other bytes than were put there"),
                 Err(error) => why = format!("{name}: {error}"),
             }
-            self.statistics.fetch_errors.fetch_add(1, Ordering::Relaxed);
         }
         tracing::warn!(why, "a tiered segment cannot be read");
         Err(why)

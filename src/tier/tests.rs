@@ -1,6 +1,6 @@
 //! A store that fails, hangs or answers wrong bytes, and what the tier makes of it.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -140,7 +140,7 @@ impl Fixture {
     }
 
     fn upload(&self, segment: &SealedSegment) -> std::result::Result<Entry, StoreError> {
-        self.runtime.block_on(upload(&self.tier, "folder", segment))
+        self.runtime.block_on(upload(&self.tier.store, "folder", segment))
     }
 
     /// Reads one piece as a fetch does: until it is here or cannot be had.

@@ -1,13 +1,11 @@
 //! Bringing a sealed segment to the store. It counts as being there once every byte was read back.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
 use super::manifest::Entry;
 use super::store::{Store, StoreError};
-use super::{Statistics, Tier};
 use crate::log::chunk::SealedSegment;
 
 /// Pieces are this large, but for a batch that is larger.
@@ -15,7 +13,7 @@ const CHUNK_BYTES: u32 = 4 << 20;
 
 /// Sends the files of a segment into `folder` and reads them back. What an attempt that fails has sent is deleted again, or
 /// swept later.
-pub async fn upload(tier: &Tier, folder: &str, segment: &SealedSegment) -> Result<Entry, StoreError> {
+pub async fn upload(store: &Store, folder: &str, segment: &SealedSegment) -> Result<Entry, StoreError> {
     let mut entry = Entry {
         id: Uuid::new_v4(),
         base_offset: segment.base_offset,
@@ -29,22 +27,13 @@ pub async fn upload(tier: &Tier, folder: &str, segment: &SealedSegment) -> Resul
     };
     let files = files_of(segment);
     entry.objects = files.iter().map(|(suffix, _)| (*suffix).to_owned()).collect();
-    let sent = send(&tier.store, folder, &entry, &files).await;
-    let Statistics { segments_copied, bytes_copied, copy_errors, .. } = &*tier.statistics;
-    match sent {
-        Ok(()) => {
-            segments_copied.fetch_add(1, Ordering::Relaxed);
-            bytes_copied.fetch_add(entry.bytes, Ordering::Relaxed);
-            Ok(entry)
+    if let Err(error) = send(store, folder, &entry, &files).await {
+        for suffix in &entry.objects {
+            let _ = store.delete(&format!("{folder}/{}", entry.object(suffix))).await;
         }
-        Err(error) => {
-            copy_errors.fetch_add(1, Ordering::Relaxed);
-            for suffix in &entry.objects {
-                let _ = tier.store.delete(&format!("{folder}/{}", entry.object(suffix))).await;
-            }
-            Err(error)
-        }
+        return Err(error);
     }
+    Ok(entry)
 }
 
 /// The log comes last: where it is, the others are.

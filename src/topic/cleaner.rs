@@ -91,12 +91,14 @@ impl<'a> Work<'a> {
         while !self.manager.cleaner.is_stopping() {
             match self.filthiest() {
                 Some(found) => self.clean(&found),
-                None => {
-                    let backoff = self.manager.config().get_i64("log.cleaner.backoff.ms").max(1);
-                    self.manager.cleaner.rest(Duration::from_millis(backoff as u64));
-                }
+                None => self.rest(),
             }
         }
+    }
+
+    fn rest(&self) {
+        let backoff = self.manager.config().get_i64("log.cleaner.backoff.ms").max(1);
+        self.manager.cleaner.rest(Duration::from_millis(backoff as u64));
     }
 
     fn filthiest(&mut self) -> Option<Found> {
@@ -146,14 +148,10 @@ impl<'a> Work<'a> {
                 self.first_dirty.insert(key, cleaned.first_dirty);
                 self.write_checkpoint();
             }
-            Err(CleanError::Abandoned) => {
-                let backoff = self.manager.config().get_i64("log.cleaner.backoff.ms").max(1);
-                self.manager.cleaner.rest(Duration::from_millis(backoff as u64));
-            }
+            Err(CleanError::Abandoned) => self.rest(),
             Err(CleanError::Log(error)) if super::partition::is_passing(&error) => {
                 tracing::warn!(%partition, %error, "a log could not be cleaned now");
-                let backoff = self.manager.config().get_i64("log.cleaner.backoff.ms").max(1);
-                self.manager.cleaner.rest(Duration::from_millis(backoff as u64));
+                self.rest();
             }
             // Deleted meanwhile: its files have gone.
             Err(CleanError::Log(_)) if self.manager.topic_by_id(topic.id).is_none() => {}
@@ -178,10 +176,8 @@ impl<'a> Work<'a> {
             Err(_) => return Err(CleanError::Abandoned),
         };
         let mut pace = Pace::new(env.log.clock.clone());
-        let mut step = |bytes| {
-            let rate = self.manager.config().value("log.cleaner.io.max.bytes.per.second").as_f64().unwrap_or(f64::MAX);
-            pace.step(bytes, rate, || self.manager.cleaner.is_stopping())
-        };
+        let rate = broker.value("log.cleaner.io.max.bytes.per.second").as_f64().unwrap_or(f64::MAX);
+        let mut step = |bytes| pace.step(bytes, rate, || self.manager.cleaner.is_stopping());
         cleaning.run(&rules, &mut step, &mut |new| partition.replace(env, new))
     }
 
@@ -240,3 +236,6 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

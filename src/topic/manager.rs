@@ -424,7 +424,7 @@ impl TopicManager {
         let is_new = resolved != topic.settings().resolved;
         topic.set_settings(TopicSettings { overrides, resolved, known });
         if is_new {
-            self.env.upkeep.send(Task::Retention);
+            self.env.upkeep.ask_for_retention();
             self.cleaner.wake();
             self.tiering.wake();
         }
@@ -449,7 +449,7 @@ impl TopicManager {
             }
         }
         if any_is_new {
-            self.env.upkeep.send(Task::Retention);
+            self.env.upkeep.ask_for_retention();
         }
         self.cleaner.wake();
     }

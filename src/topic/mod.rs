@@ -7,6 +7,7 @@
 mod changes;
 mod checkpoint;
 mod cleaner;
+mod found;
 mod kraft;
 pub mod manager;
 pub mod metadata;

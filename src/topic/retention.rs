@@ -28,7 +28,9 @@ fn apply(
     partition: &Partition,
     retention: Retention,
 ) -> Result<(), PartitionError> {
-    let is_tiered = config.remote_storage_enable || !partition.manifest(&manager.env)?.entries.is_empty();
+    // What was tiered and is no more has its copies deleted, where there is a store to delete them from.
+    let is_tiered = config.remote_storage_enable
+        || manager.env.remote.get().is_some() && !partition.manifest(&manager.env)?.entries.is_empty();
     if !is_tiered {
         return partition.apply_retention(&manager.env, config, retention);
     }

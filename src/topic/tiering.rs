@@ -13,7 +13,7 @@ use super::{Topic, TopicSettings};
 use crate::base::TopicId;
 use crate::config::BrokerConfig;
 use crate::config::BrokerValues;
-use crate::tier::{Downloads, S3Options, Store, StoreError, Tier, upload};
+use crate::tier::{Downloads, S3Options, Store, StoreError, upload};
 
 /// Characters of a topic id at the end of a folder's name.
 const ID_CHARS: usize = 22;
@@ -146,7 +146,7 @@ impl Work<'_> {
         let folder = partition.remote_folder(self.store);
         if settings.known && config.remote_storage_enable && !config.remote_log_copy_disable {
             for segment in partition.to_be_copied(env, config)? {
-                let entry = match upload(&self.store.tier, &folder, &segment).await {
+                let entry = match upload(&self.store.tier.store, &folder, &segment).await {
                     Ok(entry) => entry,
                     // Dropped meanwhile.
                     Err(StoreError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => break,
@@ -155,7 +155,7 @@ impl Work<'_> {
                 partition.copied(env, entry)?;
                 tracing::debug!(%partition, base_offset = segment.base_offset, bytes = segment.bytes, "segment copied");
                 // Its local copy may be one too many.
-                self.manager.env.upkeep.send(super::upkeep::Task::Retention);
+                self.manager.env.upkeep.ask_for_retention();
             }
         }
         let garbage = partition.manifest(env).map_err(PartitionError::from)?.garbage.clone();
@@ -193,11 +193,7 @@ impl Work<'_> {
     }
 
     async fn delete(&self, object: &str) -> Result<(), StoreError> {
-        let Tier { store, statistics, .. } = &*self.store.tier;
-        let deleted = store.delete(object).await;
-        let count = if deleted.is_ok() { &statistics.objects_deleted } else { &statistics.delete_errors };
-        count.fetch_add(1, Ordering::Relaxed);
-        deleted
+        self.store.tier.store.delete(object).await
     }
 
     /// Deletes what no manifest names: left by a crash, or by a deletion that could not be carried out. Nothing is copied

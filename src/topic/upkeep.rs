@@ -18,6 +18,7 @@ use crate::log;
 
 /// Logs that stay open however idle they are.
 const OPEN_LOGS_KEPT: usize = 256;
+const INTERVAL_MS_MIN: i64 = 10;
 /// A directory name has at most this many bytes.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -40,18 +41,28 @@ pub enum Task {
 pub struct Upkeep {
     sender: Mutex<Sender<Task>>,
     stopping: AtomicBool,
+    /// A [`Task::Retention`] is on its way: many that ask get one look.
+    retention_asked: AtomicBool,
 }
 
 pub struct UpkeepQueue(Receiver<Task>);
 
 pub fn queue() -> (Upkeep, UpkeepQueue) {
     let (sender, receiver) = channel();
-    (Upkeep { sender: Mutex::new(sender), stopping: AtomicBool::new(false) }, UpkeepQueue(receiver))
+    let (stopping, retention_asked) = (AtomicBool::new(false), AtomicBool::new(false));
+    (Upkeep { sender: Mutex::new(sender), stopping, retention_asked }, UpkeepQueue(receiver))
 }
 
 impl Upkeep {
     pub fn send(&self, task: Task) {
         let _ = lock(&self.sender).send(task);
+    }
+
+    /// Has retention look at all logs soon: something was configured, or copied.
+    pub fn ask_for_retention(&self) {
+        if !self.retention_asked.swap(true, Ordering::Relaxed) {
+            self.send(Task::Retention);
+        }
     }
 
     /// Ends the thread after the task it is at, whatever else waits: the next start takes it up again.
@@ -99,7 +110,6 @@ impl UpkeepQueue {
 
     fn run(self, manager: &TopicManager) {
         let clock = manager.env.log.clock.clone();
-        let every = |key| Duration::from_millis(manager.config().get_i64(key).max(1000) as u64);
         let mut next_expiry = clock.instant();
         let mut last_checkpoint = clock.instant();
         let mut next_retention = clock.instant() + interval(manager, "log.initial.task.delay.ms");
@@ -108,7 +118,7 @@ impl UpkeepQueue {
             if manager.env.upkeep.is_stopping() {
                 return;
             }
-            let next_checkpoint = last_checkpoint + every("log.flush.offset.checkpoint.interval.ms");
+            let next_checkpoint = last_checkpoint + interval(manager, "log.flush.offset.checkpoint.interval.ms");
             if clock.instant() >= next_checkpoint {
                 last_checkpoint = clock.instant();
                 close_idle_logs(manager);
@@ -118,7 +128,7 @@ impl UpkeepQueue {
                 checkpoint::when_wal_is_large(manager);
             }
             if clock.instant() >= next_expiry {
-                next_expiry = clock.instant() + every("producer.id.expiration.check.interval.ms");
+                next_expiry = clock.instant() + interval(manager, "producer.id.expiration.check.interval.ms");
                 expire_producers(manager);
             }
             if clock.instant() >= next_retention {
@@ -151,7 +161,7 @@ impl UpkeepQueue {
                     flushes.insert((at, Arc::as_ptr(&partition) as usize), partition);
                 }
                 Ok(Task::Retention) => {
-                    // Many changes may come at once.
+                    manager.env.upkeep.retention_asked.store(false, Ordering::Relaxed);
                     next_retention = next_retention.min(clock.instant());
                 }
                 Ok(Task::Checkpoint) => {
@@ -165,8 +175,9 @@ impl UpkeepQueue {
     }
 }
 
+/// An interval as configured, but never so short that the thread does nothing else.
 fn interval(manager: &TopicManager, key: &str) -> Duration {
-    Duration::from_millis(manager.config().get_i64(key).max(1) as u64)
+    Duration::from_millis(manager.config().get_i64(key).max(INTERVAL_MS_MIN) as u64)
 }
 
 fn flush(manager: &TopicManager, partition: &Arc<Partition>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::errors::{self, Error, NONE};
-use crate::base::waiters::Waiter;
+use crate::api::waiting::Waiting;
 use crate::broker::BrokerState;
 use crate::broker::sessions::{Answered, FetchSession, PartitionKey, Target, Wanted};
 use crate::log::{EpochEnd, Region};
@@ -64,22 +64,8 @@ impl Plan {
     /// Whether the answer need not wait any longer.
     pub fn is_enough(&self, bytes_min: i32) -> bool {
         // What comes from a remote store comes with the next fetch, if there is anything for this one.
-        let bytes_min = if self.is_pending { bytes_min.clamp(1, 1) } else { bytes_min };
+        let bytes_min = if self.is_pending { 1 } else { bytes_min };
         self.ends_wait || self.rows.is_empty() || self.bytes as i64 >= i64::from(bytes_min)
-    }
-}
-
-/// Waits on all partitions of a plan until dropped.
-pub struct Registration {
-    waiter: Arc<Waiter>,
-    partitions: Vec<Arc<Partition>>,
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        for partition in &self.partitions {
-            partition.unregister(&self.waiter);
-        }
     }
 }
 
@@ -131,19 +117,13 @@ impl Planner {
         plan
     }
 
-    pub fn register(&self, waiter: &Arc<Waiter>) -> Registration {
-        let partitions: Vec<_> = self
-            .targets
-            .iter()
-            .filter_map(|(_, found)| match found {
-                Found::Partition(_, partition) => Some(partition.clone()),
-                Found::Unknown(_) | Found::Replaced => None,
-            })
-            .collect();
-        for partition in &partitions {
-            partition.register(waiter);
-        }
-        Registration { waiter: waiter.clone(), partitions }
+    /// Waits on all of its partitions.
+    pub fn wait(&self) -> Waiting {
+        let partitions = self.targets.iter().filter_map(|(_, found)| match found {
+            Found::Partition(_, partition) => Some(partition.clone()),
+            Found::Unknown(_) | Found::Replaced => None,
+        });
+        Waiting::on(partitions.collect())
     }
 
     fn row(&self, target: &Target, found: &Found, bytes_left: u64, first: bool) -> Row {

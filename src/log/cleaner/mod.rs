@@ -17,12 +17,12 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use offset_map::ENTRY_BYTES;
 use offset_map::OffsetMap;
 use output::Output;
 use transactions::{Ended, Transactions};
 
-use super::segment::{Segment, read_batches};
+use super::scan::read_batches;
+use super::segment::Segment;
 use super::swap::Replacement;
 use super::{Log, LogConfig, LogEnv, LogError};
 use crate::base::ProducerId;
@@ -71,7 +71,6 @@ impl Cleanable {
 pub struct Cleaned {
     /// The log is clean below; not all of it was cleaned if this is short of [`Cleanable::first_uncleanable`].
     pub first_dirty: i64,
-    pub bytes_read: u64,
     pub bytes_before: u64,
     pub bytes_after: u64,
     pub records_before: u64,
@@ -128,8 +127,7 @@ impl Log {
         let mut oldest_ms = i64::MAX;
         let dirty_from = self.segments.partition_point(|s| s.base_offset() <= first_dirty).saturating_sub(1);
         for segment in self.segments[dirty_from..].iter().filter(|s| s.base_offset() < active) {
-            let newest_ms = segment.newest_ms(&self.env.files)?;
-            if rules.min_lag_ms > 0 && newest_ms > now_ms.saturating_sub(rules.min_lag_ms) {
+            if rules.min_lag_ms > 0 && segment.newest_ms(&self.env.files)? > now_ms.saturating_sub(rules.min_lag_ms) {
                 first_uncleanable = first_uncleanable.min(segment.base_offset());
             }
             if rules.max_lag_ms < i64::MAX {
@@ -190,7 +188,7 @@ impl Cleaning {
         replace: &mut dyn FnMut(Replacement) -> Result<bool, LogError>,
     ) -> Result<Cleaned, CleanError> {
         let mut cleaned = Cleaned::default();
-        let map = self.read_keys(rules, &mut cleaned, pace)?;
+        let map = self.read_keys(rules, pace)?;
         if map.latest() < 0 {
             cleaned.first_dirty = self.first_uncleanable;
             return Ok(cleaned);
@@ -226,7 +224,7 @@ impl Cleaning {
     }
 
     /// Enters the keys of what is dirty, as far as the map goes.
-    fn read_keys(&self, rules: &CleanerRules, cleaned: &mut Cleaned, pace: Pace<'_>) -> Result<OffsetMap, CleanError> {
+    fn read_keys(&self, rules: &CleanerRules, pace: Pace<'_>) -> Result<OffsetMap, CleanError> {
         let from = self.segments[..self.count].partition_point(|s| s.base_offset() <= self.first_dirty);
         let dirty = &self.segments[from.saturating_sub(1)..self.count];
         let mut records = 0u64;
@@ -243,7 +241,6 @@ impl Cleaning {
             let (mut full, mut stopped) = (false, false);
             let what = || format!("reading {}", segment.path().display());
             read_batches(&file, segment.size(), |position, header, bytes| {
-                cleaned.bytes_read += bytes.len() as u64;
                 if pace(bytes.len() as u64).is_break() {
                     stopped = true;
                     return Ok(ControlFlow::Break(()));

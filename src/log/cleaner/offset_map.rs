@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// Bytes of one entry.
-pub const ENTRY_BYTES: usize = size_of::<Entry>();
+const ENTRY_BYTES: usize = size_of::<Entry>();
 /// However small the buffer, so much of a log is cleaned at once.
 const SLOTS_MIN: usize = 1024;
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::log::aborted::{AbortedIndex, AbortedTransaction};
 use crate::log::files;
-use crate::log::segment::{Indexes, Segment};
+use crate::log::indexes::Indexes;
+use crate::log::segment::Segment;
 use crate::log::swap::{self, Replacement};
 use crate::log::{LogConfig, LogEnv, LogError};
 use crate::record::BatchHeader;

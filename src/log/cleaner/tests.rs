@@ -33,6 +33,11 @@ pub fn batch_of(fields: &BatchFields, records: &[NewRecord]) -> PreparedBatch {
     PreparedBatch::trusted(build(fields, records).expect("build").into()).expect("a batch")
 }
 
+/// The first batch of producer 7 in an epoch, in a transaction.
+pub fn in_transaction(producer_epoch: i16) -> BatchFields {
+    BatchFields { transactional: true, producer_id: 7, producer_epoch, base_sequence: 0, ..BatchFields::default() }
+}
+
 pub fn put(log: &mut Log, key: &str, value: Option<&str>) -> i64 {
     let batch = batch_of(&BatchFields::default(), &[record(key, value, log.env.clock.wall_ms())]);
     log.append(&batch, Origin::CLIENT).expect("append").base_offset
@@ -316,13 +321,7 @@ fn an_aborted_record_never_takes_the_place_of_a_committed_one() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
     put(&mut log, "key", Some("good"));
-    let fields = BatchFields {
-        transactional: true,
-        producer_id: 7,
-        producer_epoch: 0,
-        base_sequence: 0,
-        ..BatchFields::default()
-    };
+    let fields = in_transaction(0);
     log.append(&batch_of(&fields, &[record("key", Some("bad"), 0)]), VERIFIED).expect("append");
     log.append(&marker(7, 1, false), ENDS).expect("aborted");
     log.roll().expect("rolled");
@@ -347,13 +346,7 @@ fn nothing_of_an_open_transaction_or_behind_it_is_cleaned() {
     put(&mut log, "a", Some("1"));
     put(&mut log, "a", Some("2"));
     log.roll().expect("rolled");
-    let fields = BatchFields {
-        transactional: true,
-        producer_id: 7,
-        producer_epoch: 0,
-        base_sequence: 0,
-        ..BatchFields::default()
-    };
+    let fields = in_transaction(0);
     log.append(&batch_of(&fields, &[record("a", Some("3"), 0)]), VERIFIED).expect("append");
     put(&mut log, "a", Some("4"));
     log.roll().expect("rolled");
@@ -372,13 +365,7 @@ fn nothing_is_dirty_up_to_a_transaction_in_the_middle_of_a_segment() {
     let mut log = fixture.open(OpenMode::Clean);
     put(&mut log, "a", Some("1"));
     put(&mut log, "a", Some("2"));
-    let fields = BatchFields {
-        transactional: true,
-        producer_id: 7,
-        producer_epoch: 0,
-        base_sequence: 0,
-        ..BatchFields::default()
-    };
+    let fields = in_transaction(0);
     log.append(&batch_of(&fields, &[record("a", Some("3"), 0)]), VERIFIED).expect("append");
     put(&mut log, "a", Some("4"));
     log.roll().expect("rolled");
@@ -419,13 +406,7 @@ fn a_tombstone_is_there_until_its_horizon_and_an_empty_value_for_ever() {
 fn a_marker_outlives_its_data_until_a_horizon() {
     let fixture = Fixture::new();
     let mut log = fixture.open(OpenMode::Clean);
-    let mut fields = BatchFields {
-        transactional: true,
-        producer_id: 7,
-        producer_epoch: 0,
-        base_sequence: 0,
-        ..BatchFields::default()
-    };
+    let mut fields = in_transaction(0);
     log.append(&batch_of(&fields, &[record("a", Some("1"), 0)]), VERIFIED).expect("append");
     log.append(&marker(7, 1, true), ENDS).expect("committed");
     // The last of this producer is here, so that nothing before is kept for its sake.

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::log::OpenMode;
-use crate::log::cleaner::tests::{batch_of, clean, put, record, rules, table_of};
+use crate::log::cleaner::tests::{batch_of, clean, in_transaction, put, record, rules, table_of};
 use crate::log::tests::{ENDS, Fixture, VERIFIED, marker};
-use crate::record::build::BatchFields;
 
 type AtCrashPoint = Box<dyn FnMut(&str)>;
 
@@ -41,13 +40,7 @@ fn a_crash_at_any_step_loses_no_live_key() {
         if i % 10 == 0 {
             put(&mut log, &format!("deleted-{i}"), Some("x"));
             put(&mut log, &format!("deleted-{i}"), None);
-            let fields = BatchFields {
-                transactional: true,
-                producer_id: 7,
-                producer_epoch: i as i16,
-                base_sequence: 0,
-                ..BatchFields::default()
-            };
+            let fields = in_transaction(i as i16);
             log.append(&batch_of(&fields, &[record("k1", Some("bad"), 0)]), VERIFIED).expect("append");
             log.append(&marker(7, i as i16 + 1, false), ENDS).expect("aborted");
         }

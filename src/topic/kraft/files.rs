@@ -2,12 +2,11 @@
 //! segments of the log. Both hold batches, which are checked one by one.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::log::{LogError, files};
 use crate::record::batch::{self, BatchHeader, HEADER_BYTES};
-use crate::record::compress::{self, Codec, DECOMPRESSED_BYTES_MAX};
+use crate::record::compress;
 use crate::record::iter::Records;
 
 pub struct Snapshot {
@@ -36,7 +35,7 @@ impl Snapshot {
 /// The newest snapshot that is whole. Without a readable one there may still be all of the log.
 pub fn newest_snapshot(dir: &Path) -> Result<Option<Snapshot>, LogError> {
     let mut found: Vec<(i64, i64, PathBuf)> = Vec::new();
-    for name in names(dir)? {
+    for name in files::names(dir)? {
         if let Some((end_offset, epoch)) = snapshot_name(&name) {
             found.push((end_offset, epoch, dir.join(name)));
         }
@@ -64,7 +63,7 @@ fn snapshot_name(name: &str) -> Option<(i64, i64)> {
 
 /// Calls `take` with the value of each record of the log from offset `from` on. The last segment may end torn.
 pub fn walk_log(dir: &Path, from: i64, mut take: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), LogError> {
-    let mut bases: Vec<i64> = names(dir)?.iter().filter_map(|name| files::offset_in_name(name, "log")).collect();
+    let mut bases: Vec<i64> = files::names(dir)?.iter().filter_map(|name| files::offset_in_name(name, "log")).collect();
     bases.sort_unstable();
     // Those before the last one that begins at or below `from` have nothing to say.
     let first = bases.partition_point(|base| *base <= from).saturating_sub(1);
@@ -96,15 +95,6 @@ pub fn walk_log(dir: &Path, from: i64, mut take: impl FnMut(&[u8]) -> Result<(),
     Ok(())
 }
 
-fn names(dir: &Path) -> Result<Vec<String>, LogError> {
-    let list = || -> io::Result<Vec<String>> {
-        std::fs::read_dir(dir)?
-            .filter_map(|entry| entry.map(|e| e.file_name().into_string().ok()).transpose())
-            .collect()
-    };
-    list().map_err(LogError::io(format_args!("listing {}", dir.display())))
-}
-
 /// Calls `take` with the values of the records of a batch that are at or above `from`; control records are none.
 fn each_value(
     header: &BatchHeader,
@@ -116,17 +106,8 @@ fn each_value(
         return Ok(());
     }
     let at = |offset: i64, why: &dyn std::fmt::Display| format!("offset {offset}: {why}");
-    let codec = Codec::from_bits(header.codec_bits()).ok_or_else(|| at(header.base_offset, &"unknown compression"))?;
-    let opened;
-    let records = match codec {
-        Codec::None => &bytes[HEADER_BYTES..],
-        _ => {
-            opened = compress::decompress(codec, &bytes[HEADER_BYTES..], DECOMPRESSED_BYTES_MAX)
-                .map_err(|e| at(header.base_offset, &format!("its batch cannot be decompressed: {e:?}")))?;
-            &opened
-        }
-    };
-    for record in Records::new(records, header.record_count) {
+    let records = compress::open(bytes, header).map_err(|why| at(header.base_offset, &why))?;
+    for record in Records::new(&records, header.record_count) {
         let record = record.map_err(|e| at(header.base_offset, &e.0))?;
         let offset = header.base_offset + i64::from(record.offset_delta);
         if offset >= from

@@ -34,13 +34,15 @@ impl Partition {
                 self.log_start.fetch_max(start, Ordering::Relaxed);
             }
             self.retention_due_ms.store(open.log.next_expiry_ms(retention)?, Ordering::Relaxed);
+            // What we opened may go again, if nobody else uses it meanwhile.
+            open.used &= was_open;
             moved.is_some()
         };
         if moved {
             self.waiters.wake_all();
         }
         if !was_open {
-            self.close_in_order()?;
+            self.close_if_idle(&env.log)?;
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Partition {
             if self.closed_in_order.load(Ordering::Relaxed) { OpenMode::Clean } else { env.open_mode },
             self.log_start.load(Ordering::Relaxed),
             self.recovery_point.load(Ordering::Relaxed),
-            manifest.start().zip(manifest.end()),
+            manifest.range(),
         )?;
         self.catch_up_with_epoch(&mut log);
         Ok(OpenLog {

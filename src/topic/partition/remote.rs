@@ -90,9 +90,8 @@ impl Partition {
         }
         let mut state = self.opened(env, config)?;
         let State::Open(open) = &mut *state else { return Err(PartitionError::Deleted) };
-        let from = manifest.end().unwrap_or(0).max(open.log.log_start());
-        let from = if manifest.entries.is_empty() { open.log.local_start() } else { from };
-        Ok(open.log.sealed(from.min(open.log.end()), open.last_stable_offset())?)
+        // By segments, not by the log start: that may lie in the middle of one.
+        Ok(open.log.sealed(manifest.end().unwrap_or(0), open.last_stable_offset())?)
     }
 
     /// A segment is in the store, whole: from now on its local copy may go.
@@ -139,14 +138,14 @@ impl Partition {
         let dropped = self.change_manifest(env, |manifest| manifest.drop_below(start))?;
         let dir = env.data_dir.join(self.dir_name());
         let local = local_retention(config);
-        let copied_end = self.manifest(env)?.end().unwrap_or(0);
+        let manifest = self.manifest(env)?;
         {
             let mut state = self.opened(env, config)?;
             let State::Open(open) = &mut *state else { return Err(PartitionError::Deleted) };
             open.log.advance_log_start(start);
             self.log_start.fetch_max(open.log.log_start(), Ordering::Relaxed);
-            if config.remote_storage_enable {
-                open.log.drop_local(local, copied_end)?;
+            if let Some(copied) = manifest.range().filter(|_| config.remote_storage_enable) {
+                open.log.drop_local(local, copied)?;
             }
         }
         for entry in dropped.iter().filter(|entry| entry.has_aborted) {
@@ -158,7 +157,7 @@ impl Partition {
         if !dropped.is_empty() {
             self.waiters.wake_all();
         }
-        Ok(!self.manifest(env)?.garbage.is_empty())
+        Ok(!manifest.garbage.is_empty())
     }
 
     /// Reads what lies before the first local segment.
