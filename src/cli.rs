@@ -3,31 +3,36 @@
 //! Exit codes: 0 clean, 1 failed, 2 bad configuration or arguments.
 
 mod arguments;
-mod verify;
+mod ready_lines;
+mod tools;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::broker::{Endpoint, StartError};
 use crate::config::{BrokerConfig, BrokerConfigBuilder, Notice};
 use crate::server::Broker;
-use arguments::{Arguments, Command, LogFormat, RunArguments};
+use arguments::{Command, LogFormat, RunArguments};
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_BAD_CONFIGURATION: u8 = 2;
 
 /// The `ottla` command.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    let command = match Command::parse(&program, arguments) {
+        Ok(command) => command,
         Err(why) => {
             eprintln!("ottla: {why}\nTry 'ottla --help'.");
             return ExitCode::from(EXIT_BAD_CONFIGURATION);
         }
     };
-    match arguments.command {
+    match command {
         Command::Help => {
             say(arguments::HELP);
             ExitCode::SUCCESS
@@ -36,7 +41,7 @@ pub fn main() -> ExitCode {
             say(concat!("ottla ", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
-        Command::Verify { data_dir } => verify::run(&data_dir),
+        Command::Tool(tool, arguments) => tools::run(tool, arguments),
         Command::Run(run) => {
             keep_memory_small();
             start_logs(run.log_format);
@@ -65,7 +70,7 @@ fn say(line: &str) {
 fn run_broker(run: RunArguments) -> Result<bool, StartError> {
     let clock = crate::base::Clock::system();
     let begun = clock.instant();
-    let ephemeral = run.ephemeral;
+    let (ephemeral, kafka_ready_lines) = (run.ephemeral, run.kafka_ready_lines);
     let (config, notices) = configure(run)?;
     report(&notices);
     let broker = Broker::builder()
@@ -87,6 +92,9 @@ fn run_broker(run: RunArguments) -> Result<bool, StartError> {
     // Whoever reads the line may stop us at once, or read no more.
     let signals = Signals::new().map_err(|e| StartError::Failed(format!("waiting for signals: {e}")))?;
     let _ = writeln!(std::io::stdout(), "ottla {} ready: {}", env!("CARGO_PKG_VERSION"), listeners.join(","));
+    if kafka_ready_lines {
+        let _ = std::io::stdout().write_all(ready_lines::text(&clock, broker.node_id()).as_bytes());
+    }
     signals.wait();
     tracing::info!("stopping");
     let clean = broker.stop();
@@ -107,6 +115,9 @@ fn configure(run: RunArguments) -> Result<(BrokerConfig, Vec<Notice>), StartErro
     }));
     for argument in &run.overrides {
         builder = builder.override_with(argument).map_err(bad)?;
+    }
+    if let Some(port) = run.exposed_port {
+        builder = builder.exposed_port(port);
     }
     if let Some(port) = run.port {
         builder = builder.set("listeners", format!("PLAINTEXT://localhost:{port}"));
@@ -174,6 +185,19 @@ fn raise_open_files_limit() {
             libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
         }
     }
+}
+
+/// Whether SIGTERM or SIGINT has come since, for a command that ends in order.
+fn stop_signal() -> impl Fn() -> bool {
+    let come = Arc::new(AtomicBool::new(false));
+    let told = come.clone();
+    if let Ok(signals) = Signals::new() {
+        std::thread::spawn(move || {
+            signals.wait();
+            told.store(true, Ordering::Relaxed);
+        });
+    }
+    move || come.load(Ordering::Relaxed)
 }
 
 /// SIGTERM and SIGINT, caught from its making on.

@@ -7,6 +7,7 @@ pub mod base;
 pub mod config;
 pub mod record;
 
+pub mod client;
 pub mod log;
 pub mod wal;
 

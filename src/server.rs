@@ -66,6 +66,10 @@ impl Broker {
         &self.state.cluster_id
     }
 
+    pub fn node_id(&self) -> i32 {
+        self.state.node_id
+    }
+
     pub fn data_dir(&self) -> &Path {
         self.state.data_dir.path()
     }
@@ -154,6 +158,13 @@ impl BrokerBuilder {
                 listener::bind(wanted)
                     .map_err(|e| StartError::Failed(format!("binding the listener {wanted}: {e}")))?,
             );
+        }
+        if let Some(also) = config.also_bound() {
+            match (listener::bind(also), bound.iter_mut().find(|b| b.listener.name == also.name)) {
+                (Ok(more), Some(first)) => first.sockets.extend(more.sockets),
+                (Err(error), _) => tracing::warn!(%error, listener = %also, "the exposed port is not served as well"),
+                (Ok(_), None) => {}
+            }
         }
         let state = Arc::new(BrokerState::start(BrokerOptions {
             config: config.clone(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["config", "record"],
-    &["log", "wal"],
+    &["client", "log", "wal"],
     &["tier"],
     &["topic"],
     &["coordinator"],

@@ -172,10 +172,20 @@ impl Context {
 
     /// Host and port to tell a client on this listener.
     pub fn advertised(&self) -> (String, i32) {
-        match self.endpoint().and_then(|e| e.advertised.clone()) {
-            Some((host, port)) => (host, i32::from(port)),
-            None => (self.local.ip().to_canonical().to_string(), i32::from(self.local.port())),
+        let Some(endpoint) = self.endpoint() else { return self.reached_at() };
+        if let Some(changed) = self.broker.topics.config().advertised_since(&endpoint.name)
+            && let Some(host) = changed.host
+        {
+            return (host, i32::from(changed.port));
         }
+        match endpoint.advertised.clone() {
+            Some((host, port)) => (host, i32::from(port)),
+            None => self.reached_at(),
+        }
+    }
+
+    fn reached_at(&self) -> (String, i32) {
+        (self.local.ip().to_canonical().to_string(), i32::from(self.local.port()))
     }
 }
 

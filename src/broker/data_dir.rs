@@ -40,7 +40,7 @@ impl DataDir {
                 meta.cluster_id
             }
             None => {
-                let id = config.cluster_id().map_or_else(|| TopicId::random().to_string(), str::to_owned);
+                let id = config.fresh_cluster_id().map_or_else(|| TopicId::random().to_string(), str::to_owned);
                 write_meta(&path, &id, config.node_id()).map_err(|e| failed("writing meta.properties in", e))?;
                 id
             }
@@ -94,6 +94,20 @@ impl DataDir {
             tracing::warn!(%error, "could not write the mark of a clean stop: the next start recovers");
         }
     }
+}
+
+/// The cluster id that a data directory has been given, without touching it.
+pub fn read_cluster_id(dir: &Path) -> Result<Option<String>, StartError> {
+    Ok(read_meta(dir)?.map(|meta| meta.cluster_id))
+}
+
+/// Gives the data directory its cluster id, as its first start would.
+pub fn format_data_dir(config: &BrokerConfig, cluster_id: &str) -> Result<(), StartError> {
+    let dir = config.log_dir();
+    let failed = |e: std::io::Error| StartError::Failed(format!("formatting {}: {e}", dir.display()));
+    std::fs::create_dir_all(&dir).map_err(failed)?;
+    let _lock = lock(&dir)?;
+    write_meta(&dir, cluster_id, config.node_id()).map_err(failed)
 }
 
 fn lock(dir: &Path) -> Result<File, StartError> {
@@ -177,6 +191,13 @@ fn check_meta(dir: &Path, meta: &Meta, config: &BrokerConfig) -> Result<(), Star
         && configured != meta.cluster_id
     {
         return refuse(format!("belongs to cluster {}, not to the configured {configured}", meta.cluster_id));
+    }
+    if let Some(other) = config.fresh_cluster_id().filter(|id| *id != meta.cluster_id) {
+        tracing::warn!(
+            CLUSTER_ID = other,
+            cluster_id = meta.cluster_id,
+            "the data directory has its cluster id already"
+        );
     }
     match meta.node_id {
         Some(id) if id != config.node_id() => {

@@ -13,6 +13,7 @@ use crate::config::BrokerConfig;
 use crate::coordinator::{GroupCoordinator, TransactionCoordinator};
 use crate::topic::{TopicManager, TopicManagerOptions};
 use data_dir::DataDir;
+pub use data_dir::{format_data_dir, read_cluster_id};
 use sessions::FetchSessions;
 
 /// A listener as it is bound.

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use super::tools::Tool;
+
 pub const HELP: &str = "\
 Apache Kafka for tests and small deployments, in one binary.
 
-Usage: ottla [OPTIONS]
-       ottla verify --data-dir DIR
+Usage: ottla [OPTIONS]                  runs a broker
+       ottla COMMAND [OPTIONS]          ottla COMMAND --help says more
 
 Options:
   --config FILE          server.properties to start from
@@ -15,24 +17,36 @@ Options:
   --ephemeral            keep data in a temporary directory, sync nothing, remove it at exit
   --port PORT            listen on localhost:PORT; 0 picks a free one, which is printed
   --log-format FORMAT    text or json, on standard error; RUST_LOG chooses what is logged
+  --kafka-ready-lines    when ready, print also the lines of Kafka's log that others wait for
+  --exposed-port PORT    where only advertised.listeners is set: listen at this port too, on all interfaces
   --version, --help
 
-Environment variables KAFKA_* set keys as in the apache/kafka image.
+Environment variables KAFKA_* and KAFKA_CFG_* set keys as in the images of Kafka, Confluent and bitnami.
 Later wins: defaults, file, environment, arguments.
 
-verify reads every batch of a data directory and names segment, position and offset of what is damaged.
+Commands, with the words and options of Kafka's tools:
+  topics                 kafka-topics: list, describe, create, alter, delete
+  produce                kafka-console-producer: lines of standard input become records
+  consume                kafka-console-consumer: records become lines of standard output
+  groups                 kafka-consumer-groups: list, describe, reset offsets, delete
+  configs                kafka-configs: describe and alter topics, brokers and groups
+  get-offsets            kafka-get-offsets: offsets of partitions, by time
+  api-versions           kafka-broker-api-versions: what a broker serves
+  cluster                kafka-cluster: cluster-id, list-endpoints
+  storage                kafka-storage: random-uuid, format, info
+  dump-log               kafka-dump-log: what a segment or an index holds
+  verify                 reads every batch of a data directory and names what is damaged
+  health                 whether a broker answers
 
 Exit codes: 0 clean, 1 failed (or damage found), 2 bad configuration.";
 
-#[derive(Debug, PartialEq, Eq)]
-pub struct Arguments {
-    pub command: Command,
-}
+/// Programs of Kafka's that start a broker; named so, we take their arguments: a file, then options.
+const SERVER_START: &str = "kafka-server-start";
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     Run(RunArguments),
-    Verify { data_dir: PathBuf },
+    Tool(Tool, Vec<String>),
     Help,
     Version,
 }
@@ -45,6 +59,8 @@ pub struct RunArguments {
     pub ephemeral: bool,
     pub port: Option<u16>,
     pub log_format: LogFormat,
+    pub kafka_ready_lines: bool,
+    pub exposed_port: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,15 +70,32 @@ pub enum LogFormat {
     Json,
 }
 
-impl Arguments {
-    pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
-        let mut run = RunArguments::default();
-        let mut verify = false;
+impl Command {
+    /// `program` is the name that we were called by: that of one of Kafka's tools makes us that tool.
+    pub fn parse(program: &str, arguments: impl Iterator<Item = String>) -> Result<Command, String> {
         let mut arguments = arguments.peekable();
-        if arguments.peek().is_some_and(|a| a == "verify") {
-            arguments.next();
-            verify = true;
+        let program = program.rsplit('/').next().unwrap_or_default();
+        let program = program.strip_suffix(".sh").unwrap_or(program);
+        if program == SERVER_START {
+            let config = arguments.next_if(|argument| !argument.starts_with("--")).map(PathBuf::from);
+            return RunArguments { config, ..RunArguments::default() }.parse(arguments);
         }
+        if let Some(tool) = Tool::of_kafka(program) {
+            return Ok(Command::Tool(tool, arguments.collect()));
+        }
+        match arguments.peek().filter(|argument| !argument.starts_with('-')) {
+            None => RunArguments::default().parse(arguments),
+            Some(name) => {
+                let tool = Tool::named(name).ok_or_else(|| format!("{name} is no command"))?;
+                Ok(Command::Tool(tool, arguments.skip(1).collect()))
+            }
+        }
+    }
+}
+
+impl RunArguments {
+    fn parse(self, mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+        let mut run = self;
         while let Some(argument) = arguments.next() {
             let (name, mut inline) = match argument.split_once('=') {
                 Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.to_owned())),
@@ -71,18 +104,16 @@ impl Arguments {
             let mut value =
                 || inline.take().or_else(|| arguments.next()).ok_or_else(|| format!("{name} needs a value"));
             match name.as_str() {
-                "--help" | "-h" => return Ok(Arguments { command: Command::Help }),
-                "--version" | "-V" => return Ok(Arguments { command: Command::Version }),
+                "--help" | "-h" => return Ok(Command::Help),
+                "--version" | "-V" => return Ok(Command::Version),
                 "--data-dir" => run.data_dir = Some(value()?.into()),
-                "--config" if !verify => run.config = Some(value()?.into()),
-                "--override" if !verify => run.overrides.push(value()?),
-                "--ephemeral" if !verify => run.ephemeral = true,
-                "--port" if !verify => {
-                    let text = value()?;
-                    let port = text.parse().map_err(|_| format!("--port {text} is no port (0 to 65535)"))?;
-                    run.port = Some(port);
-                }
-                "--log-format" if !verify => {
+                "--config" => run.config = Some(value()?.into()),
+                "--override" => run.overrides.push(value()?),
+                "--ephemeral" => run.ephemeral = true,
+                "--port" => run.port = Some(port(&name, &value()?)?),
+                "--exposed-port" => run.exposed_port = Some(port(&name, &value()?)?),
+                "--kafka-ready-lines" => run.kafka_ready_lines = true,
+                "--log-format" => {
                     run.log_format = match value()?.as_str() {
                         "text" => LogFormat::Text,
                         "json" => LogFormat::Json,
@@ -92,15 +123,15 @@ impl Arguments {
                 _ => return Err(format!("{name} is no option")),
             }
         }
-        if verify {
-            let data_dir = run.data_dir.ok_or("verify needs --data-dir")?;
-            return Ok(Arguments { command: Command::Verify { data_dir } });
-        }
         if run.ephemeral && run.data_dir.is_some() {
             return Err("--ephemeral has a directory of its own: --data-dir cannot go with it".into());
         }
-        Ok(Arguments { command: Command::Run(run) })
+        Ok(Command::Run(run))
     }
+}
+
+fn port(name: &str, text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("{name} {text} is no port (0 to 65535)"))
 }
 
 #[cfg(test)]
@@ -108,7 +139,11 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Command, String> {
-        Arguments::parse(line.split_whitespace().map(str::to_owned)).map(|a| a.command)
+        parse_as("/usr/bin/ottla", line)
+    }
+
+    fn parse_as(program: &str, line: &str) -> Result<Command, String> {
+        Command::parse(program, line.split_whitespace().map(str::to_owned))
     }
 
     #[test]
@@ -117,11 +152,22 @@ mod tests {
             overrides: vec!["a=b".into(), "c=d=e".into()],
             port: Some(0),
             data_dir: Some("/d".into()),
+            exposed_port: Some(9092),
+            kafka_ready_lines: true,
             ..RunArguments::default()
         };
-        let line = "--port 0 --override a=b --override=c=d=e --data-dir=/d";
+        let line = "--port 0 --override a=b --override=c=d=e --data-dir=/d --exposed-port 9092 --kafka-ready-lines";
         assert_eq!(parse(line), Ok(Command::Run(expected)));
-        assert_eq!(parse("verify --data-dir /d"), Ok(Command::Verify { data_dir: "/d".into() }));
+    }
+
+    #[test]
+    fn commands_go_by_our_name_and_by_kafkas() {
+        let expected = Ok(Command::Tool(Tool::Topics, vec!["--list".into()]));
+        assert_eq!(parse("topics --list"), expected);
+        assert_eq!(parse_as("/opt/kafka/bin/kafka-topics.sh", "--list"), expected);
+        assert_eq!(parse_as("kafka-topics", "--list"), expected);
+        let run = RunArguments { config: Some("/f".into()), overrides: vec!["a=b".into()], ..RunArguments::default() };
+        assert_eq!(parse_as("kafka-server-start.sh", "/f --override a=b"), Ok(Command::Run(run)));
     }
 
     #[test]
@@ -130,8 +176,7 @@ mod tests {
             ("--port", "value"),
             ("--port 70000", "70000"),
             ("--what", "--what"),
-            ("verify", "--data-dir"),
-            ("verify --data-dir /d --port 1", "--port"),
+            ("what", "what"),
             ("--ephemeral --data-dir /d", "--ephemeral"),
             ("--log-format xml", "xml"),
         ] {

@@ -23,10 +23,13 @@ pub struct BrokerConfig {
     /// Keys as set by file, environment or arguments, unknown ones included.
     set: BTreeMap<String, String>,
     cluster_id: Option<String>,
+    /// `CLUSTER_ID`: for a directory that has none.
+    fresh_cluster_id: Option<String>,
     listeners: Vec<Listener>,
     advertised: Vec<Listener>,
     controller_names: Vec<String>,
     inter_broker: Option<String>,
+    also_bound: Option<Listener>,
 }
 
 /// Something an operator should read once: it does not stop the broker.
@@ -38,6 +41,8 @@ pub enum Notice {
     Unknown { key: String },
     /// Several log directories: only the first is used.
     FirstLogDirOnly { used: String, ignored: Vec<String> },
+    /// A quorum of several nodes: this one is a cluster of its own.
+    OtherNodes { voters: String },
 }
 
 impl fmt::Display for Notice {
@@ -48,6 +53,9 @@ impl fmt::Display for Notice {
             Self::FirstLogDirOnly { used, ignored } => {
                 write!(f, "only the first log directory is used: {used}, not {}", ignored.join(", "))
             }
+            Self::OtherNodes { voters } => {
+                write!(f, "this broker is a cluster of its own: it takes no part in the quorum {voters}")
+            }
         }
     }
 }
@@ -56,7 +64,10 @@ impl fmt::Display for Notice {
 #[derive(Clone, Default)]
 pub struct BrokerConfigBuilder {
     set: BTreeMap<String, String>,
-    cluster_id: Option<String>,
+    fresh_cluster_id: Option<String>,
+    /// What the environment's `advertised.listeners` give where it sets no `listeners`.
+    derived_listeners: Option<String>,
+    exposed_port: Option<u16>,
 }
 
 impl BrokerConfigBuilder {
@@ -79,22 +90,33 @@ impl BrokerConfigBuilder {
         Ok(self)
     }
 
-    /// Adds `KAFKA_*` variables and `CLUSTER_ID`, as the `apache/kafka` image reads them; others are not looked at.
+    /// Adds `CLUSTER_ID` and the variables of Kafka's images and of bitnami's (see [`environment`]); others are not looked at.
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut advertised = None;
-        for (variable, value) in variables {
-            if variable == "CLUSTER_ID" {
-                self.cluster_id = Some(value);
+        let mut found = BTreeMap::new();
+        let (bitnamis, plain): (Vec<_>, Vec<_>) =
+            variables.into_iter().partition(|(variable, _)| environment::is_bitnamis(variable));
+        for (variable, value) in plain.into_iter().chain(bitnamis) {
+            if environment::FORMATTING_ID.contains(&variable.as_str()) {
+                self.fresh_cluster_id = Some(value);
             } else if let Some(key) = environment::key_of(&variable) {
-                if key == "advertised.listeners" {
-                    advertised = Some(environment::listeners_from_advertised(&value));
-                }
-                self.set.insert(key, value);
+                found.insert(key, value);
             }
         }
-        if let Some(listeners) = advertised {
-            self.set.entry("listeners".to_owned()).or_insert(listeners);
+        if let (Some(advertised), None) = (found.get("advertised.listeners"), found.get("listeners")) {
+            let listeners = environment::listeners_from_advertised(advertised);
+            if !self.set.contains_key("listeners") {
+                found.insert("listeners".to_owned(), listeners.clone());
+                self.derived_listeners = Some(listeners);
+            }
         }
+        self.set.extend(found);
+        self
+    }
+
+    /// A port that is reached from outside whatever is advertised, as the one that an image exposes. It is bound for the
+    /// first listener as well where `listeners` were derived from `advertised.listeners`.
+    pub fn exposed_port(mut self, port: u16) -> Self {
+        self.exposed_port = Some(port);
         self
     }
 
@@ -116,10 +138,8 @@ impl BrokerConfigBuilder {
 
     /// Checks everything together. The notices hold each key once, sorted.
     pub fn build(self) -> Result<(BrokerConfig, Vec<Notice>), ConfigError> {
-        let Self { mut set, mut cluster_id } = self;
-        if let Some(id) = set.remove("cluster.id") {
-            cluster_id = Some(id);
-        }
+        let Self { mut set, fresh_cluster_id, derived_listeners, exposed_port } = self;
+        let cluster_id = set.remove("cluster.id");
         unite_ids(&mut set)?;
         drop_trailing_commas(&mut set);
         if set.contains_key("advertised.listeners") && !set.contains_key("listeners") {
@@ -131,13 +151,22 @@ impl BrokerConfigBuilder {
         let mut config = BrokerConfig {
             set,
             cluster_id,
+            fresh_cluster_id: fresh_cluster_id.filter(|id| !id.is_empty()),
             listeners: Vec::new(),
             advertised: Vec::new(),
             controller_names: Vec::new(),
             inter_broker: None,
+            also_bound: None,
         };
         check::relations(&config, &config)?;
         config.resolve_listeners()?;
+        if derived_listeners.is_some() && derived_listeners.as_ref() == config.set.get("listeners") {
+            config.also_bound = exposed_port.and_then(|port| config.at_exposed_port(port));
+        }
+        let voters = config.get_list("controller.quorum.voters");
+        if voters.len() > 1 {
+            notices.insert(Notice::OtherNodes { voters: voters.join(",") });
+        }
         let dirs = config.log_dirs();
         if dirs.len() > 1 {
             notices.insert(Notice::FirstLogDirOnly { used: dirs[0].clone(), ignored: dirs[1..].to_vec() });
@@ -158,9 +187,14 @@ impl BrokerConfig {
         &self.set
     }
 
-    /// The cluster id asked for (`CLUSTER_ID`, or `cluster.id`); without one the data directory decides.
+    /// The cluster id that the data directory must have (`cluster.id`); without one the directory decides.
     pub fn cluster_id(&self) -> Option<&str> {
         self.cluster_id.as_deref()
+    }
+
+    /// The id for a data directory that has none: `cluster.id`, or `CLUSTER_ID`, which in Kafka's images is what formats.
+    pub fn fresh_cluster_id(&self) -> Option<&str> {
+        self.cluster_id().or(self.fresh_cluster_id.as_deref())
     }
 
     pub fn node_id(&self) -> i32 {
@@ -187,6 +221,11 @@ impl BrokerConfig {
     /// Everything to bind, controller listeners included.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// The first listener once more, at the exposed port (see [`BrokerConfigBuilder::exposed_port`]).
+    pub fn also_bound(&self) -> Option<&Listener> {
+        self.also_bound.as_ref()
     }
 
     /// What a listener tells its clients to connect to. `None`: the address a client reached us by.
@@ -249,6 +288,23 @@ impl BrokerConfig {
             }
         }
         Ok(map)
+    }
+
+    /// Whether the set-up is one for a Kafka with ZooKeeper.
+    pub fn is_with_zookeeper(&self) -> bool {
+        self.set.contains_key("zookeeper.connect")
+    }
+
+    /// Whether these could be advertised for the listeners that there are.
+    pub(super) fn check_advertised(&self, text: &str) -> Result<Vec<Listener>, ConfigError> {
+        let protocols = self.protocol_map(&self.value("listeners").to_string())?;
+        self.resolve_advertised(text, &protocols)
+    }
+
+    fn at_exposed_port(&self, port: u16) -> Option<Listener> {
+        let first = self.listeners.iter().find(|one| !self.is_controller_listener(&one.name))?;
+        let free = self.listeners.iter().all(|one| one.port != port);
+        free.then(|| Listener { host: None, port, ..first.clone() })
     }
 
     fn resolve_advertised(&self, text: &str, protocols: &listener::ProtocolMap) -> Result<Vec<Listener>, ConfigError> {

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::broker::{BrokerConfig, Redacted};
+use super::listener::Listener;
 use super::value::Value;
 use super::values::{BrokerValues, first_valid};
 
@@ -45,6 +46,13 @@ impl DynamicBrokerConfig {
 
     pub fn fixed(&self) -> &Arc<BrokerConfig> {
         &self.fixed
+    }
+
+    /// What a listener advertises since it was changed, which a set-up for a Kafka with ZooKeeper may do (KIP-226).
+    pub fn advertised_since(&self, listener: &str) -> Option<Listener> {
+        let text = self.broker.get("advertised.listeners").filter(|_| self.fixed.is_with_zookeeper())?;
+        let advertised = self.fixed.check_advertised(text).ok()?;
+        advertised.into_iter().find(|one| one.name.eq_ignore_ascii_case(listener))
     }
 
     /// Cluster-wide defaults as set.

@@ -1,4 +1,5 @@
-//! Environment variables as configuration, by the rule of the `apache/kafka` image.
+//! Environment variables as configuration, by the rules of the `apache/kafka` and `confluentinc/cp-kafka` images
+//! (`KAFKA_*`) and of `bitnami/kafka` (`KAFKA_CFG_*`).
 
 #[cfg(test)]
 mod tests;
@@ -18,8 +19,31 @@ const EXCLUDED: [&str; 11] = [
     "KAFKA_JMX_HOSTNAME",
 ];
 
-/// The key a variable sets, if it sets one: without `KAFKA_`, in lower case, `___` for `-`, `__` for `_`, `_` for `.`.
+/// By which Kafka's images, and bitnami's, format a data directory: the cluster id of one that has none.
+pub const FORMATTING_ID: [&str; 2] = ["CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
+const BITNAMI_PREFIX: &str = "KAFKA_CFG_";
+
+/// Whether a variable says its key by bitnami's rule. Such a one wins over the plain one of the same key, as there.
+pub fn is_bitnamis(variable: &str) -> bool {
+    variable.starts_with(BITNAMI_PREFIX)
+}
+
+/// The key a variable sets, if it sets one: of `KAFKA_CFG_*` by bitnami's rule, of other `KAFKA_*` by that of Kafka's image.
 pub fn key_of(variable: &str) -> Option<String> {
+    match variable.strip_prefix(BITNAMI_PREFIX) {
+        Some(name) => (!name.is_empty()).then(|| bitnamis_key(name)),
+        None => kafkas_key(variable),
+    }
+}
+
+/// In lower case, `_` for `.`, but for the two words that have a `_` of their own.
+fn bitnamis_key(name: &str) -> String {
+    let key = name.to_lowercase().replace('_', ".");
+    key.replace("sasl.ssl", "sasl_ssl").replace("sasl.plaintext", "sasl_plaintext")
+}
+
+/// Without `KAFKA_`, in lower case, `___` for `-`, `__` for `_`, `_` for `.`.
+fn kafkas_key(variable: &str) -> Option<String> {
     let name = variable.strip_prefix("KAFKA_").filter(|name| !name.is_empty())?;
     if EXCLUDED.contains(&variable) {
         return None;

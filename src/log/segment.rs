@@ -292,6 +292,8 @@ impl Segment {
         match floor {
             Some(entry) if self.lands(file, entry) => return Ok(u64::from(entry.position)),
             None if size <= REBUILD_ABOVE_BYTES || self.lock().offsets.last().is_some() => return Ok(0),
+            // The first batch has no entry, however large it is.
+            None if self.is_one_batch(file) => return Ok(0),
             _ => {}
         }
         self.rebuild_indexes(file)?;
@@ -304,11 +306,19 @@ impl Segment {
     }
 
     fn lands(&self, file: &File, entry: OffsetEntry) -> bool {
+        self.header_at(file, u64::from(entry.position)).is_some_and(|h| h.last_offset() == entry.offset)
+    }
+
+    fn is_one_batch(&self, file: &File) -> bool {
+        self.header_at(file, 0).is_some_and(|h| h.size() as u64 >= self.size())
+    }
+
+    /// The header there, if it may be one.
+    fn header_at(&self, file: &File, position: u64) -> Option<BatchHeader> {
         let mut bytes = [0u8; HEADER_BYTES];
-        let position = u64::from(entry.position);
-        position + HEADER_BYTES as u64 <= self.size()
-            && files::read_at(file, &mut bytes, position).is_ok_and(|n| n == HEADER_BYTES)
-            && BatchHeader::read(&bytes).is_some_and(|h| h.is_plausible() && h.last_offset() == entry.offset)
+        let whole = position + HEADER_BYTES as u64 <= self.size()
+            && files::read_at(file, &mut bytes, position).is_ok_and(|n| n == HEADER_BYTES);
+        BatchHeader::read(&bytes).filter(|header| whole && header.is_plausible())
     }
 
     fn rebuild_indexes(&self, file: &File) -> Result<(), LogError> {

@@ -20,6 +20,8 @@ use crate::config::{BrokerValues, Listener};
 
 /// Connections that the kernel holds until they are accepted (Kafka's `socket.listen.backlog.size` asks for less).
 const BACKLOG: i32 = 1024;
+/// For the name of a listener's host: where containers start together it may come later than the broker.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 /// Rest after an accept that failed for want of descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -61,7 +63,8 @@ fn addresses(listener: &Listener) -> io::Result<Vec<IpAddr>> {
         None | Some("0.0.0.0" | "::") => Ok(vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]),
         Some("localhost") => Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
         Some(host) => {
-            let mut found: Vec<IpAddr> = (host, listener.port).to_socket_addrs()?.map(|a| a.ip()).collect();
+            let found = crate::base::retried(RESOLVE_LIMIT, || (host, listener.port).to_socket_addrs())?;
+            let mut found: Vec<IpAddr> = found.map(|a| a.ip()).collect();
             found.sort();
             found.dedup();
             Ok(found)

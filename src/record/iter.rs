@@ -1,5 +1,9 @@
 //! Walking the records of a batch, plain bytes in, one record at a time out.
 
+use std::io;
+
+use bytes::Bytes;
+
 /// One record. Keys and values are slices of what was walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -9,6 +13,22 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers as they stand, from their count on.
     pub headers: &'a [u8],
+}
+
+impl Record<'_> {
+    /// The headers one by one; a name that is no text is shown as well as it can be.
+    pub fn named_headers(&self) -> io::Result<Vec<(String, Option<Bytes>)>> {
+        let malformed = |malformed: Malformed| io::Error::other(malformed.0);
+        let mut rest = self.headers;
+        let count = varint(&mut rest).map_err(malformed)?;
+        let mut headers = Vec::new();
+        for _ in 0..count {
+            let name = nullable_bytes(&mut rest).map_err(malformed)?.unwrap_or_default();
+            let value = nullable_bytes(&mut rest).map_err(malformed)?;
+            headers.push((String::from_utf8_lossy(name).into_owned(), value.map(Bytes::copy_from_slice)));
+        }
+        Ok(headers)
+    }
 }
 
 /// What is wrong with the framing of a record.

@@ -56,6 +56,9 @@ pub(super) fn check(
 /// Eligible leader replicas (KIP-966, on in 4.2) need one value for the whole cluster.
 const MIN_INSYNC: &str = "min.insync.replicas";
 
+/// Fixed in a Kafka of today. With ZooKeeper it could be changed while the broker ran (KIP-226), and set-ups for it do.
+const ADVERTISED: &str = "advertised.listeners";
+
 /// Kafka's `DynamicBrokerConfig.validate`: which keys may change, each by itself, then all together.
 fn check_broker(
     current: &DynamicBrokerConfig,
@@ -67,6 +70,13 @@ fn check_broker(
     // The order of the request first: it is how the answer names several keys.
     let mut names: Vec<&str> = touched.iter().copied().filter(|name| set.contains_key(*name)).collect();
     names.extend(set.keys().map(String::as_str).filter(|name| !touched.contains(name)));
+    let moves_addresses = one_broker && current.fixed().is_with_zookeeper();
+    if moves_addresses {
+        names.retain(|name| *name != ADVERTISED);
+        if let Some(text) = set.get(ADVERTISED) {
+            current.fixed().check_advertised(text).map_err(|error| AlterError::request(error.message))?;
+        }
+    }
     let refused = |which: fn(&str) -> bool, what: &str| {
         let found: Vec<&str> = names.iter().copied().filter(|name| which(name)).collect();
         if found.is_empty() { Ok(()) } else { Err(AlterError::request(format!("{what}({})", found.join(", ")))) }

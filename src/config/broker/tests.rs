@@ -44,7 +44,7 @@ fn later_layers_win() {
         .build()
         .unwrap();
     assert_eq!((config.num_partitions(), config.log_dir()), (4, PathBuf::from("/env")));
-    assert_eq!((config.rack().as_deref(), config.cluster_id()), (Some("r1"), Some("abc")));
+    assert_eq!((config.rack().as_deref(), config.fresh_cluster_id()), (Some("r1"), Some("abc")));
 }
 
 #[test]
@@ -206,4 +206,44 @@ fn secrets_are_not_printed() {
     assert!(!printed.contains("hush") && printed.contains("r1"), "{printed}");
     let value = format!("{:?}", config.value("ssl.key.password"));
     assert!(!value.contains("hush"), "{value}");
+}
+
+#[test]
+fn bitnamis_variables_count_more_and_a_trailing_comma_does_not() {
+    let environment = variables(&[
+        ("KAFKA_CFG_LISTENERS", "PLAINTEXT://:9092,CONTROLLER://:9093,"),
+        ("KAFKA_LISTENERS", "PLAINTEXT://:1"),
+        ("KAFKA_CFG_ADVERTISED_LISTENERS", "PLAINTEXT://h:9092,"),
+        ("KAFKA_KRAFT_CLUSTER_ID", "abc"),
+        ("KAFKA_BROKER_ID", "7"),
+    ]);
+    let (config, notices) = BrokerConfigBuilder::new().environment(environment).build().unwrap();
+    assert_eq!(notices, []);
+    assert_eq!(config.listeners().iter().map(|one| one.port).collect::<Vec<_>>(), [9092, 9093]);
+    assert_eq!(config.advertised("PLAINTEXT").unwrap().host.as_deref(), Some("h"));
+    assert_eq!((config.cluster_id(), config.fresh_cluster_id(), config.node_id()), (None, Some("abc"), 7));
+}
+
+#[test]
+fn the_exposed_port_is_bound_too_where_listeners_are_derived() {
+    let built = |variables_set: &[(&str, &str)]| {
+        let builder = BrokerConfigBuilder::new().environment(variables(variables_set)).exposed_port(9092);
+        builder.build().unwrap().0.also_bound().map(ToString::to_string)
+    };
+    let advertised = ("KAFKA_ADVERTISED_LISTENERS", "PLAINTEXT://localhost:39092");
+    assert_eq!(built(&[advertised]).as_deref(), Some("PLAINTEXT://:9092"));
+    assert_eq!(built(&[advertised, ("KAFKA_LISTENERS", "PLAINTEXT://:39092")]), None);
+    assert_eq!(built(&[("KAFKA_ADVERTISED_LISTENERS", "PLAINTEXT://localhost:9092")]), None);
+    assert_eq!(built(&[]), None);
+}
+
+#[test]
+fn a_quorum_of_several_nodes_is_said_to_be_none() {
+    let voters = |text: &str| {
+        let environment = variables(&[("KAFKA_CONTROLLER_QUORUM_VOTERS", text)]);
+        let notices = BrokerConfigBuilder::new().environment(environment).build().unwrap().1;
+        notices.into_iter().filter(|notice| matches!(notice, Notice::OtherNodes { .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(voters("1@a:9093"), []);
+    assert_eq!(voters("1@a:9093,2@b:9093"), [Notice::OtherNodes { voters: "1@a:9093,2@b:9093".to_owned() }]);
 }
