@@ -29,7 +29,7 @@ def hundred():
 
 
 def large_and_small(partition):
-    """What `fetch` sends to a partition: 100 values of 1 KB, and in the first partition one of 900 KB in their middle."""
+    """What `fetch` sends to a partition: 100 values of 1 KB, and in the first one of 900 KB in their middle."""
     values = [(b"%d-%d " % (partition, n)).ljust(1000, b".") for n in range(100)]
     if partition == 0:
         values.insert(50, b"large ".ljust(900_000, b"."))
