@@ -137,7 +137,8 @@ async function fetch(bootstrap, prefix) {
   await createTopic(admin, topic, 3);
   const every = numbers(3).map((p) => matrix.largeAndSmall(p).map((value, n) => [n, value]));
   for (const partition of numbers(3)) {
-    const messages = every[partition].map(([n, value]) => ({ value, partition, timestamp: String(BASE_MS + n * 1000) }));
+    const timestamp = (n) => String(BASE_MS + n * 1000);
+    const messages = every[partition].map(([n, value]) => ({ value, partition, timestamp: timestamp(n) }));
     await producer.send({ topic, messages });
   }
   const byPartition = (records) =>
@@ -152,8 +153,8 @@ async function fetch(bootstrap, prefix) {
   const ends = (await admin.fetchTopicOffsets(topic)).sort((a, b) => a.partition - b.partition);
   check("begin and end offsets", ends.map(({ low, high }) => [low, high]), [["0", "101"], ["0", "100"], ["0", "100"]]);
   // For a time after the last record the library answers with the end.
-  for (const [timestamp, wanted] of [[BASE_MS + 29_500, ["30", "30", "30"]], [BASE_MS + 500_000, ["101", "100", "100"]]]) {
-    const found = await admin.fetchTopicOffsetsByTimestamp(topic, timestamp);
+  for (const [after, wanted] of [[29_500, ["30", "30", "30"]], [500_000, ["101", "100", "100"]]]) {
+    const found = await admin.fetchTopicOffsetsByTimestamp(topic, BASE_MS + after);
     check("offsets by timestamp", found.sort((a, b) => a.partition - b.partition).map((p) => p.offset), wanted);
   }
 
