@@ -205,7 +205,7 @@ async function idempotent(bootstrap, prefix) {
 }
 
 async function transaction(bootstrap, prefix) {
-  const [source, target, groupId] = [`${prefix}-source`, `${prefix}-target`, `${prefix}-group`];
+  const [source, target, groupId] = [`${prefix}-source`, `${prefix}-target`, `${prefix}-copier`];
   const admin = await adminOf(bootstrap);
   for (const topic of [source, target]) await createTopic(admin, topic, 1);
   await send(await producerOf(bootstrap), source, numbered("source", 10));
@@ -246,7 +246,7 @@ async function transaction(bootstrap, prefix) {
 }
 
 async function admin(bootstrap, prefix) {
-  const [admin, topic, groupId] = [await adminOf(bootstrap), `${prefix}-admin`, `${prefix}-group`];
+  const [admin, topic, groupId] = [await adminOf(bootstrap), `${prefix}-admin`, `${prefix}-admin`];
   const cluster = await admin.describeCluster();
   check("the port of the only node", cluster.brokers.map((b) => b.port), [Number(bootstrap.split(":")[1])]);
   check("the controller is a node", cluster.brokers.map((b) => b.nodeId).includes(cluster.controller), true);

@@ -223,7 +223,7 @@ async function idempotent(bootstrap, prefix) {
 }
 
 async function transaction(bootstrap, prefix) {
-  const [source, target, groupId] = [`${prefix}-source`, `${prefix}-target`, `${prefix}-group`];
+  const [source, target, groupId] = [`${prefix}-source`, `${prefix}-target`, `${prefix}-copier`];
   const admin = adminOf(bootstrap);
   for (const topic of [source, target]) await createTopic(admin, topic, 1);
   await send(producerOf(bootstrap), source, numbered("source", 10));
@@ -264,7 +264,7 @@ async function transaction(bootstrap, prefix) {
 }
 
 async function admin(bootstrap, prefix) {
-  const [admin, topic, groupId] = [adminOf(bootstrap), `${prefix}-admin`, `${prefix}-group`];
+  const [admin, topic, groupId] = [adminOf(bootstrap), `${prefix}-admin`, `${prefix}-admin`];
   const cluster = await admin.metadata({ topics: [] });
   const ports = [...cluster.brokers.values()].map((broker) => broker.port);
   check("the port of the only node", ports, [Number(bootstrap.split(":")[1])]);

@@ -228,7 +228,7 @@ async function idempotent(bootstrap, prefix) {
 }
 
 async function transaction(bootstrap, prefix) {
-  const [source, target, groupId] = [`${prefix}-source`, `${prefix}-target`, `${prefix}-group`];
+  const [source, target, groupId] = [`${prefix}-source`, `${prefix}-target`, `${prefix}-copier`];
   for (const topic of [source, target]) await createTopic(adminOf(bootstrap), topic, 1);
   await send(await producerOf(bootstrap), source, numbered("source", 10));
   const transactional = async () => {

@@ -231,7 +231,7 @@ async def idempotent(bootstrap, prefix):
 
 
 async def transaction(bootstrap, prefix):
-    source, target, group = f"{prefix}-source", f"{prefix}-target", f"{prefix}-group"
+    source, target, group = f"{prefix}-source", f"{prefix}-target", f"{prefix}-copier"
     async with Admin(bootstrap) as admin:
         for topic in [source, target]:
             await create_topic(admin, topic, 1)
@@ -276,7 +276,7 @@ async def transaction(bootstrap, prefix):
 
 
 async def admin(bootstrap, prefix):
-    topic, group = f"{prefix}-admin", f"{prefix}-group"
+    topic, group = f"{prefix}-admin", f"{prefix}-admin"
     async with Admin(bootstrap) as admin:
         cluster = await admin.describe_cluster()
         check("the port of the only node", [b["port"] for b in cluster["brokers"]], [int(bootstrap.split(":")[1])])

@@ -234,7 +234,7 @@ def idempotent(bootstrap, prefix):
 
 
 def transaction(bootstrap, prefix):
-    source, target, group = f"{prefix}-source", f"{prefix}-target", f"{prefix}-group"
+    source, target, group = f"{prefix}-source", f"{prefix}-target", f"{prefix}-copier"
     admin = admin_of(bootstrap)
     for topic in [source, target]:
         create_topic(admin, topic, 1)
@@ -277,7 +277,7 @@ def transaction(bootstrap, prefix):
 
 
 def admin(bootstrap, prefix):
-    admin, topic, group = admin_of(bootstrap), f"{prefix}-admin", f"{prefix}-group"
+    admin, topic, group = admin_of(bootstrap), f"{prefix}-admin", f"{prefix}-admin"
     cluster = admin.describe_cluster().result(LIMIT_S)
     check("the port of the only node", [node.port for node in cluster.nodes], [int(bootstrap.split(":")[1])])
     check("the controller is a node", cluster.controller.id in [node.id for node in cluster.nodes], True)

@@ -202,7 +202,7 @@ def idempotent(bootstrap, prefix):
 
 
 def transaction(bootstrap, prefix):
-    source, target, group = f"{prefix}-source", f"{prefix}-target", f"{prefix}-group"
+    source, target, group = f"{prefix}-source", f"{prefix}-target", f"{prefix}-copier"
     admin = admin_of(bootstrap)
     for topic in [source, target]:
         create_topic(admin, topic, 1)
@@ -246,7 +246,7 @@ def transaction(bootstrap, prefix):
 
 
 def admin(bootstrap, prefix):
-    admin, topic, group = admin_of(bootstrap), f"{prefix}-admin", f"{prefix}-group"
+    admin, topic, group = admin_of(bootstrap), f"{prefix}-admin", f"{prefix}-admin"
     cluster = admin.describe_cluster()
     check("the port of the only node", [b["port"] for b in cluster["brokers"]], [int(bootstrap.split(":")[1])])
     check("the controller is a node", cluster["controller_id"] in [b["broker_id"] for b in cluster["brokers"]], True)
