@@ -126,7 +126,7 @@ def fetch(bootstrap, prefix):
             producer.produce(topic, value, partition=p, timestamp=matrix.BASE_MS + n * 1000)
     check("records in flight after a flush", producer.flush(LIMIT_S), 0)
 
-    consumer = consumer_of(bootstrap, enable_partition_eof=False)
+    consumer = consumer_of(bootstrap)
 
     def by_partition(messages):
         return [[(m.offset(), m.value()) for m in messages if m.partition() == p] for p in range(3)]
