@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clients::{FETCH_MIDDLE, FETCH_PARTITIONS, Record, Run, assert_records, fetch_records, from_middle, produce_records, sorted};
+use clients::{
+    FETCH_MIDDLE, FETCH_PARTITIONS, Record, Run, assert_records, fetch_records, from_middle, produce_records, sorted,
+};
 use futures::StreamExt;
 use rskafka::chrono::DateTime;
 use rskafka::client::consumer::{StartOffset, StreamConsumerBuilder};
@@ -78,7 +80,8 @@ async fn read(partition: &PartitionClient, from: i64) -> Vec<Record> {
     let mut records = Vec::new();
     let mut next = from;
     loop {
-        let (some, end) = partition.fetch_records(next, 1..1_000_000, FETCH_WAIT_MS).await.expect("records are fetched");
+        let (some, end) =
+            partition.fetch_records(next, 1..1_000_000, FETCH_WAIT_MS).await.expect("records are fetched");
         // A broker returns whole batches.
         records.extend(some.into_iter().filter(|r| r.offset >= next).map(|r| from_rskafka(partition.partition(), r)));
         next = records.last().map_or(next, |record| record.offset + 1);
@@ -111,7 +114,8 @@ async fn produce(run: &Run, client: &Client) {
         create_topic(client, &topic, 1).await;
         let partition = partition(client, &topic, 0).await;
         let want = produce_records();
-        let offsets = partition.produce(want.iter().map(to_rskafka).collect(), codec).await.expect("records are produced");
+        let offsets =
+            partition.produce(want.iter().map(to_rskafka).collect(), codec).await.expect("records are produced");
         assert_eq!(offsets, (0..100).collect::<Vec<i64>>(), "{name}: acknowledged offsets");
         assert_records(name, read(&partition, 0).await, &want);
     }
@@ -143,14 +147,16 @@ async fn fetch(run: &Run, client: &Client) {
         assert_eq!(partition.get_offset(OffsetAt::Earliest).await.expect("answered"), 0);
         assert_eq!(partition.get_offset(OffsetAt::Latest).await.expect("answered"), end);
         assert_eq!(partition.get_offset(OffsetAt::Timestamp(middle)).await.expect("answered"), 50);
-        let (nothing, _) = partition.fetch_records(end, 1..1_000_000, FETCH_WAIT_MS).await.expect("an answer at the end");
+        let (nothing, _) =
+            partition.fetch_records(end, 1..1_000_000, FETCH_WAIT_MS).await.expect("an answer at the end");
         assert_eq!(nothing, [], "a fetch at the end");
     }
     assert_records("from the beginning", all, &want);
     assert_records("from the middle", rest, &from_middle(&want));
 
     let partition = partition(client, &topic, 0).await;
-    let stream = StreamConsumerBuilder::new(Arc::clone(&partition), StartOffset::Latest).with_max_wait_ms(FETCH_WAIT_MS).build();
+    let stream =
+        StreamConsumerBuilder::new(Arc::clone(&partition), StartOffset::Latest).with_max_wait_ms(FETCH_WAIT_MS).build();
     futures::pin_mut!(stream);
     // When it asks for the end is not visible: produce until something is seen.
     let mut after = Record { offset: 100, value: Some(b"after".to_vec()), ..produce_records()[0].clone() };
