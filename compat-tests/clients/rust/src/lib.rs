@@ -1,5 +1,7 @@
 //! What the clients of the matrix share: the command line, the scenarios' data, and comparing. See `../../README.md`.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::fmt::{Debug, Formatter};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
