@@ -264,19 +264,24 @@ func join(topic, group string, count int) []*kafka.Consumer {
 		matrix.Check("subscribing", member.Subscribe(topic, nil))
 		members = append(members, member)
 	}
+	awaitShares(members)
+	return members
+}
+
+// awaitShares polls members, to which nothing new may come, until they share the partitions.
+func awaitShares(members []*kafka.Consumer) {
 	matrix.Until("the members share the partitions", func() bool {
 		sharing := 0
 		for _, member := range members {
 			if event := member.Poll(pollMs / 10); event != nil {
-				common.Fail(fmt.Sprintf("nothing is there yet, but %v", event))
+				common.Fail(fmt.Sprintf("there is nothing new, but %v", event))
 			}
-			if len(matrix.Must(member.Assignment())) == common.Partitions/count {
+			if len(matrix.Must(member.Assignment())) == common.Partitions/len(members) {
 				sharing++
 			}
 		}
-		return sharing == count
+		return sharing == len(members)
 	})
-	return members
 }
 
 func describeGroup(group string) kafka.ConsumerGroupDescription {
@@ -317,7 +322,11 @@ func consumeAsGroup(topic, group string, count, from int) {
 	})
 	for _, member := range members {
 		matrix.Must(member.Commit())
+	}
+	for n, member := range members {
 		matrix.Check("leaving", member.Close())
+		// To close while a rebalance waits to be polled may hang (librdkafka issue 4884).
+		awaitShares(members[n+1:])
 	}
 	awaitState(group, kafka.ConsumerGroupStateEmpty)
 	for partition := range int32(common.Partitions) {

@@ -249,7 +249,7 @@ fn assert_committed(run: &Run, topic: &str, group: &str, want: i64) {
 
 /// Members share the partitions, see the 200 records that are then produced, commit and leave.
 async fn consume_as_group(run: &Run, topic: &str, group: &str, count: usize, from: usize) {
-    let members = join(run, topic, group, count);
+    let mut members = join(run, topic, group, count);
     let record = |n: usize| Record {
         partition: (n % GROUP_PARTITIONS as usize) as i32,
         value: Some(n.to_string().into_bytes()),
@@ -270,8 +270,14 @@ async fn consume_as_group(run: &Run, topic: &str, group: &str, count: usize, fro
         }
         seen.len() == 200
     });
-    for member in members {
+    // All before the first leaves, with which a rebalance begins.
+    for member in &members {
         member.commit_consumer_state(CommitMode::Sync).expect("committed");
+    }
+    while let Some(member) = members.pop() {
+        drop(member);
+        // To close while a rebalance waits to be polled may hang (librdkafka issue 4884).
+        await_shares(&members);
     }
     await_group(run, group, "Empty", 0);
 }
@@ -288,13 +294,18 @@ fn join(run: &Run, topic: &str, group: &str, count: usize) -> Vec<BaseConsumer> 
     for member in &members {
         member.subscribe(&[topic]).expect("subscribed");
     }
+    await_shares(&members);
+    members
+}
+
+/// Polls members, to which nothing new may come, until they share the partitions.
+fn await_shares(members: &[BaseConsumer]) {
     until("the members share the partitions", || {
         let polled = members.iter().filter_map(|member| member.poll(POLL / 10)).count();
-        assert_eq!(polled, 0, "nothing is there yet");
+        assert_eq!(polled, 0, "there is something new");
         let owned = |member: &BaseConsumer| member.assignment().expect("answered").count();
-        members.iter().all(|member| owned(member) == GROUP_PARTITIONS as usize / count)
+        members.iter().all(|member| owned(member) == GROUP_PARTITIONS as usize / members.len())
     });
-    members
 }
 
 fn await_group(run: &Run, group: &str, state: &str, members: usize) {
