@@ -20,7 +20,7 @@ const (
 	limitMs = int(matrix.Limit / time.Millisecond)
 )
 
-var ctx, _ = context.WithTimeout(context.Background(), 60*time.Second)
+var ctx, _ = context.WithTimeout(context.Background(), matrix.Limit)
 
 func main() {
 	matrix.Main(map[string]func(){

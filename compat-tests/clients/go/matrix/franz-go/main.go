@@ -17,7 +17,7 @@ import (
 	"ottla/clients/matrix"
 )
 
-var ctx, _ = context.WithTimeout(context.Background(), 60*time.Second)
+var ctx, _ = context.WithTimeout(context.Background(), matrix.Limit)
 
 func main() {
 	matrix.Main(map[string]func(){

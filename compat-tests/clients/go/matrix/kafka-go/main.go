@@ -19,7 +19,7 @@ import (
 
 const wait = 100 * time.Millisecond
 
-var ctx, _ = context.WithTimeout(context.Background(), 60*time.Second)
+var ctx, _ = context.WithTimeout(context.Background(), matrix.Limit)
 
 var client = sync.OnceValue(func() *kafka.Client {
 	// Metadata comes from a memory, as old as six seconds if it is not told otherwise.

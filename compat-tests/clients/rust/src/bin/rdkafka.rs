@@ -50,8 +50,12 @@ fn admin_client(run: &Run) -> AdminClient<DefaultClientContext> {
     config(run, &[]).create().expect("an admin client")
 }
 
+fn admin_options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(LIMIT))
+}
+
 fn producer(run: &Run, more: &[(&str, &str)]) -> FutureProducer {
-    config(run, more).create().expect("a producer")
+    config(run, more).set("message.timeout.ms", LIMIT.as_millis().to_string()).create().expect("a producer")
 }
 
 fn consumer(run: &Run, group: &str, more: &[(&str, &str)]) -> BaseConsumer {
@@ -149,7 +153,7 @@ fn plain() -> Record {
 }
 
 async fn try_create(run: &Run, topic: NewTopic<'_>) -> TopicResult {
-    let mut results = admin_client(run).create_topics([&topic], &AdminOptions::new()).await.expect("answered");
+    let mut results = admin_client(run).create_topics([&topic], &admin_options()).await.expect("answered");
     results.remove(0)
 }
 
@@ -169,7 +173,7 @@ fn await_partitions(run: &Run, topic: &str, count: usize) {
 }
 
 async fn topic_config(run: &Run, topic: &str, key: &str) -> String {
-    let described = admin_client(run).describe_configs(&[ResourceSpecifier::Topic(topic)], &AdminOptions::new()).await;
+    let described = admin_client(run).describe_configs(&[ResourceSpecifier::Topic(topic)], &admin_options()).await;
     let resource = described.expect("answered").remove(0).expect("the topic is there");
     resource.get(key).and_then(|entry| entry.value.clone()).expect("the key is there")
 }
@@ -388,7 +392,7 @@ fn transactional(run: &Run, id: &str) -> FutureProducer {
 
 async fn admin(run: &mut Run) {
     let (topic, group) = (run.name("admin"), run.name("group"));
-    let (admin, options) = (admin_client(run), AdminOptions::new());
+    let (admin, options) = (admin_client(run), admin_options());
     create_topic(run, &topic, 1).await;
     await_partitions(run, &topic, 1);
     assert!(is_listed(run, &topic));
