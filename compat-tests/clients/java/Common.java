@@ -166,4 +166,14 @@ final class Common {
         }
         return records;
     }
+
+    /** How many records, at least, are in transactions that have not ended. */
+    static long openRecords(Consumer<?, ?> uncommitted, Consumer<?, ?> committed, List<TopicPartition> partitions) {
+        long end = sum(uncommitted.endOffsets(partitions));
+        return end - sum(committed.endOffsets(partitions));
+    }
+
+    static long sum(Map<TopicPartition, Long> offsets) {
+        return offsets.values().stream().mapToLong(Long::longValue).sum();
+    }
 }

@@ -21,6 +21,7 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -143,29 +144,46 @@ public final class Connect {
 
     static void exactlyOnceSource() throws Exception {
         String topic = Common.prefix + "-exactly-once";
-        Path file = write("exactly-once", 0, 1500);
+        List<TopicPartition> partition = Common.partitions(topic, 1);
+        Path file = write("exactly-once", 0, 800);
         try (Admin admin = Common.admin();
-            KafkaConsumer<String, String> consumer = Common.consumer("isolation.level", "read_committed")) {
+            KafkaConsumer<String, String> consumer = Common.consumer("isolation.level", "read_committed");
+            KafkaConsumer<String, String> uncommitted = Common.consumer("isolation.level", "read_uncommitted")) {
             Common.createTopic(admin, topic, 1, Map.of());
             Worker killed = new Worker();
+            // About a second for each transaction.
             killed.create(topic, Map.of("connector.class", "lines.LinesSource", "tasks.max", 1, "files", file, "topic", topic,
-                "exactly.once.support", "required", "transaction.boundary", "connector", "transaction.lines", 35));
+                "exactly.once.support", "required", "transaction.boundary", "connector", "transaction.lines", 100,
+                "poll.lines", 5, "poll.pause.ms", 50));
             killed.awaitState(topic, "RUNNING", 1);
-            consumer.assign(Common.partitions(topic, 1));
-            List<ConsumerRecord<String, String>> records = Common.read(consumer, 350);
+            consumer.assign(partition);
+            List<ConsumerRecord<String, String>> records = Common.read(consumer, 200);
+            // Early in a transaction, which then is one to abort.
+            Common.await("an open transaction", () -> {
+                long open = Common.openRecords(uncommitted, consumer, partition);
+                return open >= 10 && open <= 50;
+            });
             killed.process.destroyForcibly().waitFor();
-            Common.check(records.size() < 1000, "the worker was killed too late: " + records.size());
-            // Behind every 35 lines lies the marker of their transaction.
-            for (int i = 0; i < 350; i++) Common.equal((long) i + i / 35, records.get(i).offset(), "offset of line " + i);
+            // Behind every 100 lines lies the marker of their transaction.
+            for (int i = 0; i < 200; i++) Common.equal((long) i + i / 100, records.get(i).offset(), "offset of line " + i);
 
             new Worker();
             Common.await("all lines", PATIENCE, () -> {
                 consumer.poll(Duration.ofMillis(100)).forEach(records::add);
-                return records.size() >= 1500;
+                return records.size() >= 800;
             });
             consumer.poll(Duration.ofMillis(500)).forEach(records::add);
             for (int i = 0; i < records.size(); i++) Common.equal("exactly-once line " + i, records.get(i).value(), "line " + i);
-            eachLineOnce(records, "exactly-once", 1500);
+            eachLineOnce(records, "exactly-once", 800);
+
+            uncommitted.assign(partition);
+            long end = uncommitted.endOffsets(partition).get(partition.get(0));
+            AtomicInteger all = new AtomicInteger();
+            Common.await("the end of the topic", () -> {
+                all.addAndGet(uncommitted.poll(Duration.ofMillis(100)).count());
+                return uncommitted.position(partition.get(0)) == end;
+            });
+            Common.check(all.get() >= 810, "no transaction was aborted: there are " + all + " records");
         }
     }
 

@@ -90,14 +90,14 @@ public final class Streams {
             Common.equal("-1", config(admin, repartition.get(0).topic(), "retention.ms"), "retention.ms of the repartition topic");
             try (KafkaConsumer<String, String> consumer = Common.consumer()) {
                 Map<TopicPartition, Long> ends = consumer.endOffsets(repartition);
-                Common.equal(300L, sum(ends), "records of the repartition topic");
+                Common.equal(300L, Common.sum(ends), "records of the repartition topic");
                 Common.await("the repartition topic is purged", () -> consumer.beginningOffsets(repartition).equals(ends));
             }
             first.close();
 
             long changes;
             try (KafkaConsumer<String, Long> consumer = new KafkaConsumer<>(Common.properties(), new StringDeserializer(), new LongDeserializer())) {
-                changes = sum(consumer.endOffsets(changelog));
+                changes = Common.sum(consumer.endOffsets(changelog));
                 consumer.assign(changelog);
                 consumer.seekToBeginning(changelog);
                 Map<String, String> latest = new TreeMap<>();
@@ -140,7 +140,10 @@ public final class Streams {
     /** Running sums; the first run is killed, the second closed, both in the middle, and every sum comes exactly once. */
     static void exactlyOnce() throws Exception {
         String application = Common.prefix + "-sums";
-        try (Admin admin = Common.admin(); KafkaProducer<String, String> producer = Common.producer(); Output output = new Output(application + "-out", 2)) {
+        List<TopicPartition> outputs = Common.partitions(application + "-out", 2);
+        try (Admin admin = Common.admin(); KafkaProducer<String, String> producer = Common.producer();
+            Output output = new Output(application + "-out", 2);
+            KafkaConsumer<String, String> uncommitted = Common.consumer("isolation.level", "read_uncommitted")) {
             Common.createTopic(admin, application + "-in", 2, Map.of());
             Common.createTopic(admin, application + "-out", 2, Map.of());
             List<Future<RecordMetadata>> acknowledged = new ArrayList<>();
@@ -152,10 +155,16 @@ public final class Streams {
                 "-Dottla.workshop=" + System.getProperty("ottla.workshop"), "-cp", System.getProperty("java.class.path"),
                 "Streams", Common.bootstrap, Common.prefix, "sums-until-killed").redirectError(ProcessBuilder.Redirect.INHERIT).start();
             try {
-                output.awaitCount(300);
+                output.awaitCount(200);
+                // Early in a transaction, which then is one to abort.
+                Common.await("an open transaction", () -> {
+                    long open = Common.openRecords(uncommitted, output.consumer, outputs);
+                    return open >= 20 && open <= 100;
+                });
             } finally {
                 killed.destroyForcibly().waitFor();
             }
+            output.poll();
             Common.check(output.records.size() < NUMBERS / 2, "the first run was killed too late: " + output.records.size());
 
             Application second = sums(3);
@@ -167,6 +176,7 @@ public final class Streams {
             Application third = sums(0);
             output.awaitCount(NUMBERS);
             third.close();
+            output.poll();
             Map<String, List<String>> expected = new TreeMap<>();
             long[] sums = new long[KEYS];
             for (int i = 0; i < NUMBERS; i++) {
@@ -174,6 +184,15 @@ public final class Streams {
                 expected.computeIfAbsent("key-" + i % KEYS, key -> new ArrayList<>()).add("" + sums[i % KEYS]);
             }
             Common.equal(expected, output.byKey(), "running sums");
+
+            uncommitted.assign(outputs);
+            Map<TopicPartition, Long> ends = uncommitted.endOffsets(outputs);
+            AtomicLong all = new AtomicLong();
+            Common.await("the end of the output", () -> {
+                all.addAndGet(uncommitted.poll(Duration.ofMillis(100)).count());
+                return outputs.stream().allMatch(partition -> uncommitted.position(partition) == ends.get(partition));
+            });
+            Common.check(all.get() >= NUMBERS + 20, "no transaction was aborted: there are " + all + " records");
         }
     }
 
@@ -186,7 +205,8 @@ public final class Streams {
             .aggregate(() -> "0", (key, value, sum) -> "" + (Long.parseLong(sum) + Long.parseLong(value)), Materialized.as("sums"))
             .toStream().to(application + "-out");
         // Without a cache every number gives a sum.
-        return new Application(builder.build(), application, "processing.guarantee", "exactly_once_v2", "statestore.cache.max.bytes", 0);
+        return new Application(builder.build(), application, "processing.guarantee", "exactly_once_v2", "statestore.cache.max.bytes", 0,
+            "commit.interval.ms", 1500, "producer.linger.ms", 0);
     }
 
     private static void sleep(int ms) {
@@ -368,10 +388,6 @@ public final class Streams {
     private static String config(Admin admin, String topic, String name) throws Exception {
         ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
         return Common.get(admin.describeConfigs(List.of(resource)).all()).get(resource).get(name).value();
-    }
-
-    private static long sum(Map<TopicPartition, Long> offsets) {
-        return offsets.values().stream().mapToLong(Long::longValue).sum();
     }
 
     /** A running application with an empty state directory of its own. */
