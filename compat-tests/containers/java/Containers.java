@@ -6,6 +6,7 @@ import java.util.function.Supplier;
 import org.testcontainers.DockerClientFactory;
 import org.testcontainers.containers.GenericContainer;
 import org.testcontainers.containers.Network;
+import org.testcontainers.containers.wait.strategy.AbstractWaitStrategy;
 import org.testcontainers.kafka.ConfluentKafkaContainer;
 import org.testcontainers.kafka.KafkaContainer;
 import org.testcontainers.utility.DockerImageName;
@@ -13,7 +14,14 @@ import org.testcontainers.utility.DockerImageName;
 /** Starts the image by each class and mode of the module, and uses what it gives: Containers CASE IMAGE */
 public class Containers {
     private static final Duration STOP_LIMIT = Duration.ofSeconds(3);
+    /** What the module sets where there is no ZooKeeper. */
+    private static final String CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw";
     private static final String OTHER_CLUSTER_ID = "b3R0bGEtY29udGFpbmVycw";
+    private static final Check NOTHING_MORE = () -> {};
+
+    private interface Check {
+        void run() throws Exception;
+    }
 
     public static void main(String[] args) throws Exception {
         DockerImageName image = DockerImageName.parse(args[1]);
@@ -23,109 +31,99 @@ public class Containers {
             case "apache-listeners" -> apacheListeners(new KafkaContainer(image));
             case "confluent", "confluent-1.21" -> confluent(new ConfluentKafkaContainer(image));
             case "confluent-listeners" -> confluentListeners(new ConfluentKafkaContainer(image));
-            case "deprecated-kraft", "deprecated-kraft-7.0", "deprecated-2.0" ->
-                deprecated(new org.testcontainers.containers.KafkaContainer(image)
-                    .withKraft().withClusterId(OTHER_CLUSTER_ID));
-            case "deprecated-zookeeper", "deprecated-zookeeper-7.0" ->
-                deprecated(new org.testcontainers.containers.KafkaContainer(image));
+            case "deprecated-kraft", "deprecated-kraft-7.0", "deprecated-2.0" -> deprecatedKraft(deprecated(image));
+            case "deprecated-listener" -> deprecatedListener(deprecated(image));
+            case "deprecated-zookeeper", "deprecated-zookeeper-7.0" -> deprecatedZookeeper(deprecated(image));
             // Nobody listens there: a broker that has no use for ZooKeeper must not wait for it.
             case "deprecated-external-zookeeper" ->
-                deprecated(new org.testcontainers.containers.KafkaContainer(image)
-                    .withExternalZookeeper("localhost:2181"));
-            case "deprecated-listener" -> deprecatedListener(new org.testcontainers.containers.KafkaContainer(image));
+                deprecatedZookeeper(deprecated(image).withExternalZookeeper("localhost:2181"));
             default -> throw new AssertionError("no case " + args[0]);
         }
         System.out.println("ok");
     }
 
+    private static org.testcontainers.containers.KafkaContainer deprecated(DockerImageName image) {
+        return new org.testcontainers.containers.KafkaContainer(image);
+    }
+
     private static void apache(KafkaContainer container) throws Exception {
-        use(container, container::getBootstrapServers);
+        use(container, container::getBootstrapServers, CLUSTER_ID, NOTHING_MORE);
     }
 
     private static void confluent(ConfluentKafkaContainer container) throws Exception {
-        use(container, container::getBootstrapServers);
+        use(container, container::getBootstrapServers, CLUSTER_ID, NOTHING_MORE);
     }
 
-    private static void deprecated(org.testcontainers.containers.KafkaContainer container) throws Exception {
-        use(container, container::getBootstrapServers);
+    private static void deprecatedKraft(org.testcontainers.containers.KafkaContainer container) throws Exception {
+        container.withKraft().withClusterId(OTHER_CLUSTER_ID);
+        use(container, container::getBootstrapServers, OTHER_CLUSTER_ID, NOTHING_MORE);
+    }
+
+    private static void deprecatedZookeeper(org.testcontainers.containers.KafkaContainer container) throws Exception {
+        use(container, container::getBootstrapServers, null, NOTHING_MORE);
     }
 
     private static void apacheListeners(KafkaContainer container) throws Exception {
         try (Network network = Network.newNetwork()) {
             container.withNetwork(network).withListener("ottla:19092").withListener("ottla:19093", mapped(container));
-            useListeners(container, network, container::getBootstrapServers);
+            use(container, container::getBootstrapServers, CLUSTER_ID, () -> bothListeners(container, network));
         }
     }
 
     private static void confluentListeners(ConfluentKafkaContainer container) throws Exception {
         try (Network network = Network.newNetwork()) {
             container.withNetwork(network).withListener("ottla:19092").withListener("ottla:19093", mapped(container));
-            useListeners(container, network, container::getBootstrapServers);
+            use(container, container::getBootstrapServers, CLUSTER_ID, () -> bothListeners(container, network));
         }
     }
 
     private static void deprecatedListener(org.testcontainers.containers.KafkaContainer container) throws Exception {
         try (Network network = Network.newNetwork()) {
-            container.withKraft().withNetwork(network).withNetworkAliases("ottla")
-                .withListener(() -> "ottla:19092").withListener(() -> "ottla:19093");
-            use(container, container::getBootstrapServers, () -> seenFromTheNetwork(container, network));
+            container.withKraft().withNetwork(network).withNetworkAliases("ottla").withListener(() -> "ottla:19092");
+            use(container, container::getBootstrapServers, CLUSTER_ID,
+                () -> fromTheNetwork(container, network, "records"));
         }
     }
 
+    /** Has port 19093 published, and gives the address that it then has. */
     private static Supplier<String> mapped(GenericContainer<?> container) {
         container.addExposedPort(19093);
         return () -> container.getHost() + ":" + container.getMappedPort(19093);
     }
 
-    private static void useListeners(GenericContainer<?> container, Network network, Supplier<String> bootstrap)
-            throws Exception {
-        use(container, bootstrap, () -> {
-            String second = container.getHost() + ":" + container.getMappedPort(19093);
-            try (Client client = new Client(second)) {
-                Client.same("the second listener advertises", List.of(second), client.nodes());
-                client.exchange("through-the-second");
-            }
-            seenFromTheNetwork(container, network);
-        });
+    private static void bothListeners(GenericContainer<?> container, Network network) throws Exception {
+        String second = container.getHost() + ":" + container.getMappedPort(19093);
+        try (Client client = new Client(second)) {
+            Client.same("addresses that the second listener tells", List.of(second), client.nodes());
+            client.exchange("through-the-second");
+        }
+        fromTheNetwork(container, network, "records", "through-the-second");
     }
 
-    /** A second container of the same image asks the first by the listener that has its name in the network. */
-    private static void seenFromTheNetwork(GenericContainer<?> broker, Network network) throws Exception {
+    /** A second container of the same image asks the first, by the listener that has its name in the network. */
+    private static void fromTheNetwork(GenericContainer<?> broker, Network network, String... topics) throws Exception {
         try (GenericContainer<?> other = new GenericContainer<>(DockerImageName.parse(broker.getDockerImageName()))) {
             other.withNetwork(network).withCreateContainerCmdModifier(c -> c.withEntrypoint("sleep").withCmd("100"));
-            other.setWaitStrategy(new org.testcontainers.containers.wait.strategy.AbstractWaitStrategy() {
+            other.waitingFor(new AbstractWaitStrategy() {
                 @Override
                 protected void waitUntilReady() {}
             });
             other.start();
             var answer = other.execInContainer("kafka-topics", "--bootstrap-server", "ottla:19092", "--list");
-            Client.same("kafka-topics " + answer.getStderr() + " exits", 0, answer.getExitCode());
-            var topics = answer.getStdout().lines().filter(line -> !line.startsWith("__")).sorted().toList();
-            Client.same("topics seen from the network", topicsMade(broker), topics);
+            Client.same("exit code of kafka-topics, with " + answer.getStderr(), 0, answer.getExitCode());
+            var found = answer.getStdout().lines().filter(line -> !line.startsWith("__")).sorted().toList();
+            Client.same("topics seen from the network", List.of(topics), found);
         }
     }
 
-    private static List<String> topicsMade(GenericContainer<?> container) {
-        boolean two = container.getExposedPorts().contains(19093);
-        return two ? List.of("records", "through-the-second") : List.of("records");
-    }
-
-    private interface Check {
-        void run() throws Exception;
-    }
-
-    private static void use(GenericContainer<?> container, Supplier<String> bootstrap) throws Exception {
-        use(container, bootstrap, () -> {});
-    }
-
-    private static void use(GenericContainer<?> container, Supplier<String> bootstrap, Check more) throws Exception {
+    private static void use(
+            GenericContainer<?> container, Supplier<String> bootstrap, String clusterId, Check more) throws Exception {
         try {
             container.start();
             Instant ready = Instant.now();
             var started = Instant.parse(container.getCurrentContainerInfo().getState().getStartedAt());
             System.err.println("ready after " + Duration.between(started, ready).toMillis() + " ms");
             try (Client client = new Client(bootstrap.get())) {
-                String clusterId = container.getEnvMap().get("CLUSTER_ID");
                 if (clusterId != null) {
                     Client.same("cluster id", clusterId, client.clusterId());
                 }
