@@ -12,6 +12,7 @@ import org.testcontainers.kafka.KafkaContainer;
 import org.testcontainers.utility.DockerImageName;
 
 /** Starts the image by each class and mode of the module, and uses what it gives: Containers CASE IMAGE */
+@SuppressWarnings("deprecation")
 public class Containers {
     private static final Duration STOP_LIMIT = Duration.ofSeconds(3);
     /** What the module sets where there is no ZooKeeper. */
