@@ -47,7 +47,9 @@ def _consume(bootstrap, topic):
     consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id="readers", auto_offset_reset="earliest")
     deadline = time.monotonic() + LIMIT_S
     while sum(map(len, seen.values())) < RECORDS and time.monotonic() < deadline:
-        for partition, records in consumer.poll(timeout_ms=100).items():
+        # kafka-python 3.0.12 forgets an assignment that comes just as a poll times out, from Apache Kafka too, and then
+        # polls in vain.
+        for partition, records in consumer.poll(timeout_ms=LIMIT_S * 1000).items():
             found = [(record.offset, record.key, record.value) for record in records]
             seen.setdefault(partition.partition, []).extend(found)
     consumer.commit()
