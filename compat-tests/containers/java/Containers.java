@@ -104,6 +104,9 @@ public class Containers {
     /** A second container of the same image asks the first, by the listener that has its name in the network. */
     private static void fromTheNetwork(GenericContainer<?> broker, Network network, String... topics) throws Exception {
         try (GenericContainer<?> other = new GenericContainer<>(DockerImageName.parse(broker.getDockerImageName()))) {
+            // Not by the network's DNS: musl asks every nameserver at once, and podman names the machine's as well.
+            var networks = broker.getCurrentContainerInfo().getNetworkSettings().getNetworks().values();
+            other.withExtraHost("ottla", networks.iterator().next().getIpAddress());
             other.withNetwork(network).withCreateContainerCmdModifier(c -> c.withEntrypoint("sleep").withCmd("100"));
             other.waitingFor(new AbstractWaitStrategy() {
                 @Override
