@@ -16,6 +16,7 @@ pub mod codec;
 pub mod consumer_groups;
 pub mod groups;
 pub mod kafka_tools;
+pub mod matrix;
 pub mod options;
 pub mod s3_server;
 pub mod samples;

@@ -45,6 +45,7 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         match extension {
             "log" => damaged += dump_batches(&mut out, path, &options)?,
+            "index" if bytes()?.is_empty() => writeln!(out, "{file} is empty.")?,
             "index" => dump_index(&mut out, &bytes()?, base_offset(path)?)?,
             "timeindex" => dump_time_index(&mut out, &bytes()?, base_offset(path)?)?,
             "txnindex" => dump_aborted(&mut out, &bytes()?)?,

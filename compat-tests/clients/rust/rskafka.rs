@@ -1,9 +1,12 @@
 //! rskafka: it has no groups, transactions, idempotent producers and configurations. See `../../../README.md`.
 
+#[allow(dead_code)] // Not all of it is needed here.
+mod common;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use clients::{
+use common::{
     FETCH_MIDDLE, FETCH_PARTITIONS, Record, Run, assert_records, fetch_records, from_middle, produce_records, sorted,
 };
 use futures::StreamExt;

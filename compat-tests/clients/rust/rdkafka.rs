@@ -1,8 +1,10 @@
 //! rdkafka, Rust around librdkafka. See `../../../README.md`.
 
+mod common;
+
 use std::time::Duration;
 
-use clients::{
+use common::{
     FETCH_MIDDLE, FETCH_PARTITIONS, LIMIT, Record, Run, assert_records, fetch_records, from_middle, numbers,
     produce_records, sorted, until,
 };
@@ -149,7 +151,7 @@ async fn send_values(producer: &FutureProducer, topic: &str, values: &[String], 
 
 /// A record without anything.
 fn plain() -> Record {
-    Record { partition: 0, offset: 0, key: None, value: None, headers: Vec::new(), timestamp_ms: clients::base_ms() }
+    Record { partition: 0, offset: 0, key: None, value: None, headers: Vec::new(), timestamp_ms: common::base_ms() }
 }
 
 async fn try_create(run: &Run, topic: NewTopic<'_>) -> TopicResult {
