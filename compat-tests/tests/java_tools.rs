@@ -19,8 +19,28 @@ impl Shell {
     /// Runs a tool against the broker.
     fn try_run(&self, tool: &str, arguments: &[&str], input: &str) -> Output {
         let bootstrap = self.broker.bootstrap();
-        let arguments: Vec<_> = ["--bootstrap-server", &bootstrap].iter().chain(arguments).copied().collect();
+        let to_broker = ["--bootstrap-server", &bootstrap];
+        // This one has its action first.
+        let arguments = match tool {
+            "kafka-cluster" => [arguments, &to_broker].concat(),
+            _ => [&to_broker, arguments].concat(),
+        };
         kafka_tools::tools().expect("checked before").run(tool, &arguments, input)
+    }
+
+    /// It fails, and this is what it prints.
+    #[track_caller]
+    fn fails(&self, tool: &str, arguments: &[&str]) -> String {
+        let output = self.try_run(tool, arguments, "");
+        assert_eq!(output.code, 1, "{tool} {arguments:?}: {output:#?}");
+        format!("{}{}", output.out, output.err)
+    }
+
+    /// It writes this, and nothing of an error.
+    #[track_caller]
+    fn prints(&self, tool: &str, arguments: &[&str], expected: &str) {
+        let output = self.try_run(tool, arguments, "");
+        assert_eq!((&*output.out, output.code), (expected, 0), "{tool} {arguments:?}: {}", output.err);
     }
 
     #[track_caller]
@@ -36,6 +56,17 @@ impl Shell {
     }
 }
 
+/// A file that holds this text, for a tool to read.
+fn file_with(text: impl std::fmt::Display) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    write!(file, "{text}").expect("written");
+    file
+}
+
+fn path_of(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().expect("UTF-8")
+}
+
 #[track_caller]
 fn assert_has(text: &str, part: &str) {
     assert!(text.contains(part), "{part:?} is missing in:\n{text}");
@@ -49,12 +80,30 @@ macro_rules! shell {
     }};
 }
 
+#[path = "java_tools/cluster.rs"]
+mod cluster;
+#[path = "java_tools/configs.rs"]
+mod configs;
+#[path = "java_tools/console.rs"]
+mod console;
 #[path = "java_tools/consumer_groups.rs"]
 mod consumer_groups;
+#[path = "java_tools/files.rs"]
+mod files;
 #[path = "java_tools/groups.rs"]
 mod groups;
+#[path = "java_tools/offsets.rs"]
+mod offsets;
 #[path = "java_tools/old_records.rs"]
 mod old_records;
+#[path = "java_tools/programs.rs"]
+mod programs;
+#[path = "java_tools/reassignment.rs"]
+mod reassignment;
+#[path = "java_tools/topics.rs"]
+mod topics;
+#[path = "java_tools/unserved.rs"]
+mod unserved;
 
 #[test]
 fn kafka_topics() {
