@@ -19,9 +19,8 @@ fn configurations_of_groups_and_client_metrics() {
         let completed = format!("Completed updating config for {noun} {name}.\n");
         let value = format!("{key}=50000");
         run(&["--alter", "--add-config", &value], &completed);
-        let described = format!(
-            "Dynamic configs for {noun} {name} are:\n  {value} sensitive=false synonyms={{{scope}:{value}}}\n"
-        );
+        let described =
+            format!("Dynamic configs for {noun} {name} are:\n  {value} sensitive=false synonyms={{{scope}:{value}}}\n");
         run(&["--describe"], &described);
         assert_has(&shell.run(TOOL, &["--describe", "--entity-type", kind]), &described);
         run(&["--alter", "--delete-config", key], &completed);
@@ -48,8 +47,13 @@ fn configurations_are_refused() {
         assert_has(&text, why);
     };
     let of_topic = ["--entity-type", "topics", "--entity-name", &topic];
-    refused(&of_topic, ["--add-config", "nosuch=1"], "InvalidConfigurationException: Unknown topic config name: nosuch");
-    let soon = "InvalidConfigurationException: Invalid value soon for configuration retention.ms: Not a number of type LONG";
+    refused(
+        &of_topic,
+        ["--add-config", "nosuch=1"],
+        "InvalidConfigurationException: Unknown topic config name: nosuch",
+    );
+    let soon =
+        "InvalidConfigurationException: Invalid value soon for configuration retention.ms: Not a number of type LONG";
     refused(&of_topic, ["--add-config", "retention.ms=soon"], soon);
     refused(&of_topic, ["--delete-config", "segment.ms"], "Invalid config(s): segment.ms");
     let absent = ["--entity-type", "topics", "--entity-name", &missing];

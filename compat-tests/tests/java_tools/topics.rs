@@ -101,8 +101,7 @@ fn topics_are_not_created() {
     refused(&other, &["--config", "nosuch=1"], "Unknown topic config name: nosuch");
     let invalid = "Invalid value soon for configuration retention.ms: Not a number of type LONG";
     refused(&other, &["--config", "retention.ms=soon"], invalid);
-    let name =
-        "Topic name is invalid: 'bad name' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'";
+    let name = "Topic name is invalid: 'bad name' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'";
     refused("bad name", &[], name);
     refused("..", &[], "Topic name is invalid: '..' is not allowed");
     assert!(shell.run(TOOL, &["--list"]).lines().all(|line| line != other && line != colliding));
