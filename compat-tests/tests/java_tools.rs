@@ -4,12 +4,15 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use compat_tests::batch::Batch;
 use compat_tests::broker::{Broker, Options};
 use compat_tests::codec::Codec;
 use compat_tests::kafka_tools::{self, Output};
-use compat_tests::{Random, needs, unique};
+use compat_tests::{Random, needs, unique, wait_until};
+
+const LIMIT: Duration = Duration::from_secs(30);
 
 struct Shell {
     broker: Broker,
@@ -53,6 +56,17 @@ impl Shell {
         let output = self.try_run(tool, arguments, input);
         assert_eq!(output.code, 0, "{tool} {arguments:?}: {output:#?}");
         output.out
+    }
+
+    /// Runs a tool until it prints what is awaited: a Kafka shows what was altered a moment later.
+    #[track_caller]
+    fn until(&self, tool: &str, arguments: &[&str], what: &str, holds: impl Fn(&str) -> bool) -> String {
+        let mut text = String::new();
+        wait_until(&format!("{tool} {arguments:?} shows {what}"), LIMIT, || {
+            text = self.run(tool, arguments);
+            holds(&text)
+        });
+        text
     }
 }
 

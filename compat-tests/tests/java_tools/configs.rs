@@ -21,10 +21,11 @@ fn configurations_of_groups_and_client_metrics() {
         run(&["--alter", "--add-config", &value], &completed);
         let described =
             format!("Dynamic configs for {noun} {name} are:\n  {value} sensitive=false synonyms={{{scope}:{value}}}\n");
+        let of_kind = ["--describe", "--entity-type", kind];
+        shell.until(TOOL, &of_kind, &name, |text| text.contains(&described));
         run(&["--describe"], &described);
-        assert_has(&shell.run(TOOL, &["--describe", "--entity-type", kind]), &described);
         run(&["--alter", "--delete-config", key], &completed);
-        assert!(!shell.run(TOOL, &["--describe", "--entity-type", kind]).contains(&name));
+        shell.until(TOOL, &of_kind, "nothing of it", |text| !text.contains(&name));
         let bad = ["--alter", "--add-config", "nosuch=1"];
         let refused = shell.fails(TOOL, &[&bad[..], &entity].concat());
         assert_has(&refused, "nosuch");
@@ -76,12 +77,12 @@ fn client_metrics() {
     let described = format!(
         "Client metrics configs for {name} are:\n  interval.ms=30000\n  match=client_id=x\n  metrics=org.apache.kafka.\n"
     );
+    shell.until(tool, &["--describe"], &name, |text| text.contains(&described));
     shell.prints(tool, &["--describe", "--name", &name], &described);
-    assert_has(&shell.run(tool, &["--describe"]), &described);
     assert!(shell.run(tool, &["--list"]).lines().any(|line| line == name));
     let deleted = format!("Deleted client metrics config for {name}.\n");
     shell.prints(tool, &["--delete", "--name", &name], &deleted);
-    assert!(shell.run(tool, &["--list"]).lines().all(|line| line != name));
+    shell.until(tool, &["--list"], "nothing of it", |text| text.lines().all(|line| line != name));
     let gone = format!("The client metric resource {name} doesn't exist and doesn't have dynamic config.\n");
     shell.prints(tool, &["--describe", "--name", &name], &gone);
     shell.prints(tool, &["--delete", "--name", &name], &deleted);

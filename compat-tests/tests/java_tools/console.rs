@@ -76,9 +76,9 @@ fn console_consumer_prints_what_is_asked_for() {
         "null.literal=(none)",
     ];
     let three = [&["--max-messages", "3"], &PATIENCE[..], &each("--formatter-property", &form)].concat();
-    let expected = "Epoch:NOT_PRESENT|Delivery:NOT_PRESENT|h1:v1+h2:v2|key1;\
-                    Epoch:NOT_PRESENT|Delivery:NOT_PRESENT|h1:|key2;\
-                    Epoch:NOT_PRESENT|Delivery:NOT_PRESENT|h1:v1+h2:(none)|key3;";
+    let expected = "Delivery:NOT_PRESENT|Epoch:NOT_PRESENT|h1:v1+h2:v2|key1;\
+                    Delivery:NOT_PRESENT|Epoch:NOT_PRESENT|h1:|key2;\
+                    Delivery:NOT_PRESENT|Epoch:NOT_PRESENT|h1:v1+h2:(none)|key3;";
     assert_eq!(shell.read(&topic, "earliest", &three), expected);
 
     let time = each("--formatter-property", &["print.timestamp=true"]);

@@ -27,8 +27,9 @@ impl Shell {
         self.fails(TOOL, &[action, "--reassignment-json-file", path_of(&file)])
     }
 
-    fn described(&self, kind: &str, name: &str) -> String {
-        self.run("kafka-configs", &["--describe", "--entity-type", kind, "--entity-name", name])
+    fn configs_of(&self, kind: &str, name: &str, what: &str, holds: impl Fn(&str) -> bool) -> String {
+        let describe = ["--describe", "--entity-type", kind, "--entity-name", name];
+        self.until("kafka-configs", &describe, what, holds)
     }
 }
 
@@ -88,30 +89,37 @@ fn throttles_are_set_and_cleared() {
     let text = shell.reassign("--execute", &here, &["--throttle", "10000000"]);
     assert_has(&text, "Warning: You must run --verify periodically, until the reassignment completes");
     assert_has(&text, "The inter-broker throttle limit was set to 10000000 B/s\n");
-    let set = shell.described("topics", &topic);
-    for (key, value) in [("follower", ""), ("leader", "0:1,1:1")] {
-        let line = format!("{key}.replication.throttled.replicas={value}");
-        assert_has(&set, &format!("  {line} sensitive=false synonyms={{DYNAMIC_TOPIC_CONFIG:{line}}}\n"));
-    }
+    let lines: String = [("follower", ""), ("leader", "0:1,1:1")]
+        .map(|(side, value)| format!("{side}.replication.throttled.replicas={value}"))
+        .map(|set| format!("  {set} sensitive=false synonyms={{DYNAMIC_TOPIC_CONFIG:{set}}}\n"))
+        .concat();
+    let head = format!("Dynamic configs for topic {topic} are:\n");
+    let set = format!("{head}{lines}");
+    shell.configs_of("topics", &topic, "both throttles", |text| text == set);
+    let rates = |text: &str| text.contains("leader.replication.throttled.rate=");
+    shell.configs_of("brokers", "1", "a rate", rates);
     let text = shell.reassign("--verify", &here, &["--preserve-throttles"]);
     assert!(!text.contains("Clearing"), "{text}");
-    assert_eq!(shell.described("topics", &topic), set);
-    assert_has(&shell.described("brokers", "1"), "leader.replication.throttled.rate=");
+    shell.configs_of("topics", &topic, "both throttles still", |text| text == set);
+    shell.configs_of("brokers", "1", "a rate still", rates);
     assert_has(&shell.reassign("--verify", &here, &[]), "Clearing broker-level throttles on broker 1\n");
-    assert_eq!(shell.described("topics", &topic), format!("Dynamic configs for topic {topic} are:\n"));
-    assert!(!shell.described("brokers", "1").contains("throttled"));
+    shell.configs_of("topics", &topic, "nothing more", |text| text == head);
+    shell.configs_of("brokers", "1", "no rate", |text| !text.contains("throttled"));
 }
 
 #[test]
 fn rates_of_throttles_are_described() {
     let shell = shell!();
     let entity = ["--entity-type", "brokers", "--entity-name", "1"];
-    for side in ["leader", "follower"] {
-        let key = format!("{side}.replication.throttled.rate");
+    for key in [
+        "leader.replication.throttled.rate",
+        "follower.replication.throttled.rate",
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+    ] {
         let line = format!("{key}=10000000");
         shell.run("kafka-configs", &[&["--alter", "--add-config", &line], &entity[..]].concat());
-        let described = shell.described("brokers", "1");
-        shell.run("kafka-configs", &[&["--alter", "--delete-config", &key], &entity[..]].concat());
+        let described = shell.configs_of("brokers", "1", key, |text| text.contains(key));
+        shell.run("kafka-configs", &[&["--alter", "--delete-config", key], &entity[..]].concat());
         assert_has(&described, &format!("  {line} sensitive=false synonyms={{DYNAMIC_BROKER_CONFIG:{line}}}\n"));
     }
 }

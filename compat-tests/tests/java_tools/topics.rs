@@ -11,6 +11,12 @@ fn line(topic: &str, partition: i32) -> String {
     format!("\tTopic: {topic}\tPartition: {partition}\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: \n")
 }
 
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
 impl Shell {
     fn topic_id(&self, topic: &str) -> String {
         let described = self.run(TOOL, &["--describe", "--topic", topic]);
@@ -19,9 +25,9 @@ impl Shell {
         id.to_owned()
     }
 
-    /// What is described of all topics whose names begin so, in order.
-    fn described(&self, prefix: &str, how: &[&str]) -> String {
-        self.run(TOOL, &[&["--describe", "--topic", &format!("{prefix}.*")], how].concat())
+    /// The lines of all topics whose names begin so, sorted: topics come in any order.
+    fn described(&self, prefix: &str, how: &[&str]) -> Vec<String> {
+        sorted(&self.run(TOOL, &[&["--describe", "--topic", &format!("{prefix}.*")], how].concat()))
     }
 }
 
@@ -43,9 +49,13 @@ fn topics_are_described() {
     let of_second = format!("{second_head}{}{}", line(&second, 0), line(&second, 1));
     let of_both = format!("{first_head}{}{of_second}", line(&first, 0));
 
-    assert_eq!(shell.described(&prefix, &[]), of_both);
-    assert_eq!(shell.described(&prefix, &["--partition-size-limit-per-response", "1"]), of_both, "page by page");
-    assert_eq!(shell.described(&prefix, &["--topics-with-overrides"]), format!("{first_head}{second_head}"));
+    assert_eq!(shell.described(&prefix, &[]), sorted(&of_both));
+    assert_eq!(
+        shell.described(&prefix, &["--partition-size-limit-per-response", "1"]),
+        sorted(&of_both),
+        "page by page"
+    );
+    assert_eq!(shell.described(&prefix, &["--topics-with-overrides"]), sorted(&format!("{first_head}{second_head}")));
     // Asked by id the tool uses Metadata, which says nothing of eligible leaders.
     let unknown = of_second.replace("Elr: \t", "Elr: N/A\t").replace("LastKnownElr: \n", "LastKnownElr: N/A\n");
     shell.prints(TOOL, &["--describe", "--topic-id", &second_id], &unknown);
@@ -53,10 +63,10 @@ fn topics_are_described() {
     assert_has(&missing, "TopicId 'AbAAAAAAAAAAAAAAAAAAAQ' does not exist as expected");
 
     for none in ["--under-replicated-partitions", "--unavailable-partitions", "--under-min-isr-partitions"] {
-        assert_eq!(shell.described(&prefix, &[none]), "", "{none}");
+        assert_eq!(shell.described(&prefix, &[none]), [""; 0], "{none}");
     }
     let lines = format!("{}{}{}", line(&first, 0), line(&second, 0), line(&second, 1));
-    assert_eq!(shell.described(&prefix, &["--at-min-isr-partitions"]), lines);
+    assert_eq!(shell.described(&prefix, &["--at-min-isr-partitions"]), sorted(&lines));
 }
 
 #[test]
@@ -137,7 +147,7 @@ fn topics_are_altered_and_deleted_by_pattern() {
     }
     let id = shell.topic_id(&topics[0]);
     shell.prints(TOOL, &["--delete", "--topic", &both], "");
-    shell.prints(TOOL, &["--list", "--topic", &both], "");
+    shell.prints(TOOL, &["--list", "--topic", &both], "\n");
     shell.run(TOOL, &["--create", "--topic", &topics[0]]);
     assert_ne!(shell.topic_id(&topics[0]), id, "made anew");
 }
