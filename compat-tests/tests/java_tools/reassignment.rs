@@ -1,11 +1,19 @@
 //! `kafka-reassign-partitions`: where there is one broker, everything is where it should be.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use compat_tests::{kafka_tools, needs, now_ms, unique};
 use serde_json::{Value, json};
 
 use crate::{Shell, assert_has, file_with, path_of};
 
 const TOOL: &str = "kafka-reassign-partitions";
+
+/// The rates of throttles are the broker's: where it is shared, each verification clears them for all.
+fn alone() -> MutexGuard<'static, ()> {
+    static RATES: Mutex<()> = Mutex::new(());
+    RATES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Both partitions of the topic on this broker, with more said of the first.
 fn plan(topic: &str, broker: i32, more: Value) -> String {
@@ -41,6 +49,7 @@ fn json_lines(text: &str) -> Vec<Value> {
 #[test]
 fn a_reassignment_to_where_it_is() {
     let shell = shell!();
+    let _alone = alone();
     let topic = shell.filled("tools-moved", now_ms());
     let here = plan(&topic, 1, json!({}));
 
@@ -84,6 +93,7 @@ fn a_reassignment_to_where_it_is() {
 #[test]
 fn throttles_are_set_and_cleared() {
     let shell = shell!();
+    let _alone = alone();
     let topic = shell.filled("tools-throttled", now_ms());
     let here = plan(&topic, 1, json!({}));
     let text = shell.reassign("--execute", &here, &["--throttle", "10000000"]);
@@ -110,6 +120,7 @@ fn throttles_are_set_and_cleared() {
 #[test]
 fn rates_of_throttles_are_described() {
     let shell = shell!();
+    let _alone = alone();
     let entity = ["--entity-type", "brokers", "--entity-name", "1"];
     for key in [
         "leader.replication.throttled.rate",
@@ -119,14 +130,25 @@ fn rates_of_throttles_are_described() {
         let line = format!("{key}=10000000");
         shell.run("kafka-configs", &[&["--alter", "--add-config", &line], &entity[..]].concat());
         let described = shell.configs_of("brokers", "1", key, |text| text.contains(key));
+        let refused = [("soon", "Not a number of type LONG"), ("-5", "Value must be at least ")].map(|(value, why)| {
+            let bad = format!("{key}={value}");
+            let output =
+                shell.try_run("kafka-configs", &[&["--alter", "--add-config", &bad], &entity[..]].concat(), "");
+            (format!("Invalid value {value} for configuration {key}: {why}"), output)
+        });
         shell.run("kafka-configs", &[&["--alter", "--delete-config", key], &entity[..]].concat());
         assert_has(&described, &format!("  {line} sensitive=false synonyms={{DYNAMIC_BROKER_CONFIG:{line}}}\n"));
+        for (why, output) in refused {
+            assert_eq!(output.code, 1, "{output:?}");
+            assert_has(&output.err, &why);
+        }
     }
 }
 
 #[test]
 fn reassignments_are_refused() {
     let shell = shell!();
+    let _alone = alone();
     let topic = shell.filled("tools-unmoved", now_ms());
     let text = shell.does_not_reassign("--execute", &plan(&topic, 2, json!({})));
     assert_has(&text, "Error: Unknown broker id 2\n");
