@@ -4,12 +4,15 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use compat_tests::batch::Batch;
 use compat_tests::broker::{Broker, Options};
 use compat_tests::codec::Codec;
 use compat_tests::kafka_tools::{self, Output};
-use compat_tests::{Random, needs, unique};
+use compat_tests::{Random, needs, unique, wait_until};
+
+const LIMIT: Duration = Duration::from_secs(30);
 
 struct Shell {
     broker: Broker,
@@ -19,8 +22,28 @@ impl Shell {
     /// Runs a tool against the broker.
     fn try_run(&self, tool: &str, arguments: &[&str], input: &str) -> Output {
         let bootstrap = self.broker.bootstrap();
-        let arguments: Vec<_> = ["--bootstrap-server", &bootstrap].iter().chain(arguments).copied().collect();
+        let to_broker = ["--bootstrap-server", &bootstrap];
+        // This one has its action first.
+        let arguments = match tool {
+            "kafka-cluster" => [arguments, &to_broker].concat(),
+            _ => [&to_broker, arguments].concat(),
+        };
         kafka_tools::tools().expect("checked before").run(tool, &arguments, input)
+    }
+
+    /// It fails, and this is what it prints.
+    #[track_caller]
+    fn fails(&self, tool: &str, arguments: &[&str]) -> String {
+        let output = self.try_run(tool, arguments, "");
+        assert_eq!(output.code, 1, "{tool} {arguments:?}: {output:#?}");
+        format!("{}{}", output.out, output.err)
+    }
+
+    /// It writes this, and nothing of an error.
+    #[track_caller]
+    fn prints(&self, tool: &str, arguments: &[&str], expected: &str) {
+        let output = self.try_run(tool, arguments, "");
+        assert_eq!((&*output.out, output.code), (expected, 0), "{tool} {arguments:?}: {}", output.err);
     }
 
     #[track_caller]
@@ -34,6 +57,28 @@ impl Shell {
         assert_eq!(output.code, 0, "{tool} {arguments:?}: {output:#?}");
         output.out
     }
+
+    /// Runs a tool until it prints what is awaited: a Kafka shows what was altered a moment later.
+    #[track_caller]
+    fn until(&self, tool: &str, arguments: &[&str], what: &str, holds: impl Fn(&str) -> bool) -> String {
+        let mut text = String::new();
+        wait_until(&format!("{tool} {arguments:?} shows {what}"), LIMIT, || {
+            text = self.run(tool, arguments);
+            holds(&text)
+        });
+        text
+    }
+}
+
+/// A file that holds this text, for a tool to read.
+fn file_with(text: impl std::fmt::Display) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    write!(file, "{text}").expect("written");
+    file
+}
+
+fn path_of(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().expect("UTF-8")
 }
 
 #[track_caller]
@@ -49,12 +94,30 @@ macro_rules! shell {
     }};
 }
 
+#[path = "java_tools/cluster.rs"]
+mod cluster;
+#[path = "java_tools/configs.rs"]
+mod configs;
+#[path = "java_tools/console.rs"]
+mod console;
 #[path = "java_tools/consumer_groups.rs"]
 mod consumer_groups;
+#[path = "java_tools/files.rs"]
+mod files;
 #[path = "java_tools/groups.rs"]
 mod groups;
+#[path = "java_tools/offsets.rs"]
+mod offsets;
 #[path = "java_tools/old_records.rs"]
 mod old_records;
+#[path = "java_tools/programs.rs"]
+mod programs;
+#[path = "java_tools/reassignment.rs"]
+mod reassignment;
+#[path = "java_tools/topics.rs"]
+mod topics;
+#[path = "java_tools/unserved.rs"]
+mod unserved;
 
 #[test]
 fn kafka_topics() {

@@ -4,16 +4,18 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.OutputStream;
 import java.io.PrintStream;
+import java.lang.reflect.Field;
 import java.lang.reflect.InvocationTargetException;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import org.apache.kafka.common.utils.Exit;
 
 /**
- * Runs many of Kafka's command line tools in one JVM. A request is one line: the class, its standard input and its
- * arguments, tab-separated, all but the class in hexadecimal. The answer is one line: exit code, standard output,
- * standard error, the latter two in hexadecimal.
+ * Runs many of Kafka's command line tools in one JVM. A request is one line: the class, what it prints before it is
+ * interrupted (nothing: it ends by itself), its standard input and its arguments, tab-separated, all but the class in
+ * hexadecimal. The answer is one line: exit code, standard output, standard error, the latter two in hexadecimal.
  */
 public class ToolDriver {
     /** What a tool's call to exit becomes; an Error, so that few tools catch it. */
@@ -35,7 +37,20 @@ public class ToolDriver {
         }
     }
 
+    static final long AWAITED_LIMIT_MS = 20_000;
+
     static volatile Integer exitCode;
+
+    /** Some tools register theirs with the JVM itself. */
+    @SuppressWarnings("unchecked")
+    static List<Thread> hooksOfTheJvm() throws ReflectiveOperationException {
+        Field field = Class.forName("java.lang.ApplicationShutdownHooks").getDeclaredField("hooks");
+        field.setAccessible(true);
+        Map<Thread, Thread> hooks = (Map<Thread, Thread>) field.get(null);
+        List<Thread> found = new ArrayList<>(hooks.keySet());
+        hooks.clear();
+        return found;
+    }
 
     public static void main(String[] ignored) throws Exception {
         PrintStream answers = System.out;
@@ -48,6 +63,11 @@ public class ToolDriver {
             if (exitCode == null) {
                 exitCode = code;
             }
+            // Some tools catch even an Error, and would complain of this one.
+            System.out.flush();
+            System.err.flush();
+            out.target = OutputStream.nullOutputStream();
+            err.target = OutputStream.nullOutputStream();
             throw new Exited();
         };
         Exit.setExitProcedure(procedure);
@@ -59,15 +79,15 @@ public class ToolDriver {
         HexFormat hex = HexFormat.of();
         for (String line = requests.readLine(); line != null; line = requests.readLine()) {
             String[] fields = line.split("\t", -1);
-            String[] arguments = new String[fields.length - 2];
+            String[] arguments = new String[fields.length - 3];
             for (int i = 0; i < arguments.length; i++) {
-                arguments[i] = new String(hex.parseHex(fields[i + 2]), "UTF-8");
+                arguments[i] = new String(hex.parseHex(fields[i + 3]), "UTF-8");
             }
             ByteArrayOutputStream outBytes = new ByteArrayOutputStream();
             ByteArrayOutputStream errBytes = new ByteArrayOutputStream();
             out.target = outBytes;
             err.target = errBytes;
-            System.setIn(new ByteArrayInputStream(hex.parseHex(fields[1])));
+            System.setIn(new ByteArrayInputStream(hex.parseHex(fields[2])));
             exitCode = null;
             int code = 0;
             try {
@@ -78,10 +98,21 @@ public class ToolDriver {
                     code = 1;
                 }
             }
+            String awaited = new String(hex.parseHex(fields[1]), "UTF-8");
+            long deadline = System.currentTimeMillis() + AWAITED_LIMIT_MS;
+            while (!outBytes.toString("UTF-8").contains(awaited) && System.currentTimeMillis() < deadline) {
+                Thread.sleep(5);
+            }
+            out.target = outBytes;
+            err.target = errBytes;
             for (Runnable hook : hooks) {
                 hook.run();
             }
             hooks.clear();
+            for (Thread hook : hooksOfTheJvm()) {
+                hook.start();
+                hook.join();
+            }
             System.out.flush();
             System.err.flush();
             answers.println((exitCode == null ? code : exitCode) + " " + hex.formatHex(outBytes.toByteArray()) + " "

@@ -46,6 +46,7 @@ impl KafkaTools {
         std::fs::write(&source, DRIVER).map_err(|e| e.to_string())?;
         let mut command = Command::new("java");
         command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        command.args(["--add-opens", "java.base/java.lang=ALL-UNNAMED"]);
         // What the tools log would stand between the answers.
         command.args(["-Dlog4j2.level=OFF", "-Dlog4j2.statusLoggerLevel=OFF", "-cp"]);
         command.arg(class_path).arg(source).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -57,7 +58,12 @@ impl KafkaTools {
 
     /// Runs a tool by its script's name, with a bootstrap server and any arguments.
     pub fn run(&self, tool: &str, arguments: &[&str], input: &str) -> Output {
-        let mut line = format!("{}\t{}", class_of(tool), hex(input));
+        self.run_until(tool, arguments, input, "")
+    }
+
+    /// Likewise a tool that goes on for ever: it is interrupted once it has printed `awaited`, or has not for a while.
+    pub fn run_until(&self, tool: &str, arguments: &[&str], input: &str, awaited: &str) -> Output {
+        let mut line = format!("{}\t{}\t{}", class_of(tool), hex(awaited), hex(input));
         for argument in arguments {
             line.push('\t');
             line.push_str(&hex(argument));
@@ -75,20 +81,40 @@ impl KafkaTools {
 
 fn class_of(tool: &str) -> &'static str {
     match tool {
+        "kafka-acls" => "org.apache.kafka.tools.AclCommand",
         "kafka-broker-api-versions" => "org.apache.kafka.tools.BrokerApiVersionsCommand",
+        "kafka-client-metrics" => "org.apache.kafka.tools.ClientMetricsCommand",
+        "kafka-cluster" => "org.apache.kafka.tools.ClusterTool",
         "kafka-configs" => "kafka.admin.ConfigCommand",
         "kafka-console-consumer" => "org.apache.kafka.tools.consumer.ConsoleConsumer",
         "kafka-console-producer" => "org.apache.kafka.tools.ConsoleProducer",
+        "kafka-console-share-consumer" => "org.apache.kafka.tools.consumer.ConsoleShareConsumer",
         "kafka-consumer-groups" => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        "kafka-consumer-perf-test" => "org.apache.kafka.tools.ConsumerPerformance",
+        "kafka-delegation-tokens" => "org.apache.kafka.tools.DelegationTokenCommand",
         "kafka-delete-records" => "org.apache.kafka.tools.DeleteRecordsCommand",
         "kafka-dump-log" => "kafka.tools.DumpLogSegments",
+        "kafka-e2e-latency" => "org.apache.kafka.tools.EndToEndLatency",
+        "kafka-features" => "org.apache.kafka.tools.FeatureCommand",
         "kafka-get-offsets" => "org.apache.kafka.tools.GetOffsetShell",
         "kafka-groups" => "org.apache.kafka.tools.GroupsCommand",
         "kafka-leader-election" => "org.apache.kafka.tools.LeaderElectionCommand",
         "kafka-log-dirs" => "org.apache.kafka.tools.LogDirsCommand",
+        "kafka-metadata-quorum" => "org.apache.kafka.tools.MetadataQuorumCommand",
+        "kafka-producer-perf-test" => "org.apache.kafka.tools.ProducerPerformance",
         "kafka-reassign-partitions" => "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+        "kafka-replica-verification" => "org.apache.kafka.tools.ReplicaVerificationTool",
+        "kafka-share-consumer-perf-test" => "org.apache.kafka.tools.ShareConsumerPerformance",
+        "kafka-share-groups" => "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
+        "kafka-storage" => "kafka.tools.StorageTool",
+        "kafka-streams-application-reset" => "org.apache.kafka.tools.StreamsResetter",
+        "kafka-streams-groups" => "org.apache.kafka.tools.streams.StreamsGroupCommand",
         "kafka-topics" => "org.apache.kafka.tools.TopicCommand",
         "kafka-transactions" => "org.apache.kafka.tools.TransactionsCommand",
+        "kafka-verifiable-consumer" => "org.apache.kafka.tools.VerifiableConsumer",
+        "kafka-verifiable-producer" => "org.apache.kafka.tools.VerifiableProducer",
+        "kafka-verifiable-share-consumer" => "org.apache.kafka.tools.VerifiableShareConsumer",
+        "transactional-message-copier" => "org.apache.kafka.tools.TransactionalMessageCopier",
         other => panic!("no class known for {other}"),
     }
 }
