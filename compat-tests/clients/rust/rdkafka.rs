@@ -1,5 +1,6 @@
 //! rdkafka, Rust around librdkafka. See `../../../README.md`.
 
+#[allow(dead_code)] // Not all of it is needed here.
 mod common;
 
 use std::time::Duration;

@@ -58,6 +58,13 @@ pub(super) const KEYS: &[ConfigKey] = &[
         "Security protocol of each listener name; only PLAINTEXT is served yet."),
     key("listeners", List, Some("PLAINTEXT://:9092"), NonEmptyList, PerBroker, Honoured,
         "Names, addresses and ports to listen on; an empty host is every interface."),
+    // Kafka's rates of replication, which it describes only once they are set; nothing is replicated here.
+    key("follower.replication.throttled.rate", Long, None, AtLeast(0), ClusterWide, Accepted,
+        "Bytes per second that a throttled follower fetches.").internal(),
+    key("leader.replication.throttled.rate", Long, None, AtLeast(0), ClusterWide, Accepted,
+        "Bytes per second that a throttled leader gives its followers.").internal(),
+    key("replica.alter.log.dirs.io.max.bytes.per.second", Long, None, AtLeast(0), ClusterWide, Accepted,
+        "Bytes per second by which a replica moves between directories.").internal(),
     key("max.connection.creation.rate", Int, Some("2147483647"), AtLeast(0), ClusterWide, Accepted,
         "New connections per second of the broker."),
     key("max.connections", Int, Some("2147483647"), AtLeast(0), ClusterWide, Honoured,
