@@ -10,6 +10,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -17,6 +18,10 @@ use crate::broker::{Endpoint, StartError};
 use crate::config::{BrokerConfig, BrokerConfigBuilder, Notice};
 use crate::server::Broker;
 use arguments::{Command, LogFormat, RunArguments};
+
+/// `auto.leader.rebalance` is first looked at so long after the start.
+const SETTLING_MAX: Duration = Duration::from_secs(5);
+const SETTLING_PAUSE: Duration = Duration::from_millis(20);
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_BAD_CONFIGURATION: u8 = 2;
@@ -90,16 +95,32 @@ fn run_broker(run: RunArguments) -> Result<bool, StartError> {
         "started"
     );
     // Whoever reads the line may stop us at once, or read no more.
-    let signals = Signals::new().map_err(|e| StartError::Failed(format!("waiting for signals: {e}")))?;
+    let mut signals = Signals::new().map_err(|e| StartError::Failed(format!("waiting for signals: {e}")))?;
     let _ = writeln!(std::io::stdout(), "ottla {} ready: {}", env!("CARGO_PKG_VERSION"), listeners.join(","));
     if kafka_ready_lines {
-        let _ = std::io::stdout().write_all(ready_lines::text(&clock, broker.node_id()).as_bytes());
+        ready_lines::say_started(&clock, broker.node_id());
     }
-    signals.wait();
+    if !(kafka_ready_lines && broker.is_with_zookeeper() && settles(&clock, &broker, &mut signals)) {
+        signals.wait();
+    }
     tracing::info!("stopping");
     let clean = broker.stop();
     tracing::info!(clean, "stopped");
     Ok(clean)
+}
+
+/// Where set-ups for a Kafka with ZooKeeper change what is advertised when they know their port, waits for that, as long as
+/// such a Kafka takes to look at its leaders. Answers whether it is to stop instead.
+fn settles(clock: &crate::base::Clock, broker: &Broker, signals: &mut Signals) -> bool {
+    ready_lines::say_waiting(clock);
+    let deadline = clock.instant() + SETTLING_MAX;
+    while !broker.has_changed_addresses() && clock.instant() < deadline {
+        if signals.come_within(SETTLING_PAUSE) {
+            return true;
+        }
+    }
+    ready_lines::say_settled(clock);
+    false
 }
 
 /// Later wins: defaults, file, environment, arguments.
@@ -191,7 +212,7 @@ fn raise_open_files_limit() {
 fn stop_signal() -> impl Fn() -> bool {
     let come = Arc::new(AtomicBool::new(false));
     let told = come.clone();
-    if let Ok(signals) = Signals::new() {
+    if let Ok(mut signals) = Signals::new() {
         std::thread::spawn(move || {
             signals.wait();
             told.store(true, Ordering::Relaxed);
@@ -217,12 +238,22 @@ impl Signals {
         Ok(Signals { runtime, terminate, interrupt })
     }
 
-    fn wait(mut self) {
+    fn wait(&mut self) {
         self.runtime.block_on(async {
             tokio::select! {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
             }
         });
+    }
+
+    fn come_within(&mut self, limit: Duration) -> bool {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => true,
+                _ = self.interrupt.recv() => true,
+                () = tokio::time::sleep(limit) => false,
+            }
+        })
     }
 }

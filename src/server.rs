@@ -66,6 +66,16 @@ impl Broker {
         &self.state.cluster_id
     }
 
+    /// Whether the set-up is one for a Kafka with ZooKeeper (`zookeeper.connect` is set).
+    pub fn is_with_zookeeper(&self) -> bool {
+        self.state.config.is_with_zookeeper()
+    }
+
+    /// Whether `advertised.listeners` were changed since the start, which only such a set-up may do.
+    pub fn has_changed_addresses(&self) -> bool {
+        self.state.topics.config().broker().contains_key("advertised.listeners")
+    }
+
     pub fn node_id(&self) -> i32 {
         self.state.node_id
     }

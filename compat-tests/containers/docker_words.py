@@ -1,7 +1,8 @@
-"""Stands between clients of Docker's API and podman, and puts two answers into Docker's words.
+"""Stands between clients of Docker's API and podman, and puts its description of a container into Docker's words.
 
 Inspecting a container, podman 4 leaves HostIp empty where Docker says 0.0.0.0, and lists under PortBindings, as null, ports
-that are exposed but not published. Testcontainers for Rust and for Node trip over these. All else passes untouched.
+that are exposed but not published; a container that has ended can be "stopped". Testcontainers for Rust and for Node trip
+over these. All else passes untouched.
 
     docker_words.py LISTEN_SOCKET PODMAN_SOCKET
 """
@@ -19,6 +20,9 @@ def in_dockers_words(body):
     container = json.loads(body)
     bindings = container.get("HostConfig", {}).get("PortBindings") or {}
     container["HostConfig"]["PortBindings"] = {port: to for port, to in bindings.items() if to}
+    state = container.get("State", {})
+    # Docker knows no such state.
+    state["Status"] = {"stopped": "exited", "configured": "created"}.get(state.get("Status"), state.get("Status"))
     for published in (container.get("NetworkSettings", {}).get("Ports") or {}).values():
         for binding in published or []:
             binding["HostIp"] = binding.get("HostIp") or "0.0.0.0"

@@ -32,8 +32,15 @@ Every key of Apache Kafka 4.2 is known. **honoured** keys do what they do in Kaf
 described, but change nothing, and the broker says so once when it starts. Keys that Kafka does not know either are
 ignored with a notice.
 
-Sources, later ones win: the defaults below, a `server.properties` file, `KAFKA_*` environment variables (drop `KAFKA_`,
-lower case, `___` is `-`, `__` is `_`, `_` is `.`), and `--override key=value` arguments. `CLUSTER_ID` sets the cluster id.
+Sources, later ones win: the defaults below, a `server.properties` file, environment variables, and `--override key=value`
+arguments. Environment variables go by the rule of Kafka's and Confluent's images (`KAFKA_NUM_PARTITIONS`: drop `KAFKA_`, lower
+case, `___` is `-`, `__` is `_`, `_` is `.`) or by bitnami's (`KAFKA_CFG_NUM_PARTITIONS`: every `_` is `.`), which counts more.
+`CLUSTER_ID` (or `KAFKA_KRAFT_CLUSTER_ID`) is the cluster id of a data directory that has none. Where the environment has
+`advertised.listeners` and no `listeners`, the same ports are listened on, on all interfaces. A comma at the end of a list of
+listeners is ignored. `cluster.id` as a key must be that of the data directory.
+
+A set-up for several nodes is one of a cluster of its own here: `controller.quorum.voters` that name others are said to be
+ignored, and the replication factors of Kafka's internal topics count as 1.
 
 A key prefixed `listener.name.<listener>.` or `listener.name.<listener>.<mechanism>.` is checked like the key behind the
 prefix and accepted without effect.
