@@ -1,6 +1,6 @@
 //! What a machine lacks is skipped, and everyone sees it: a line past libtest's capture, and a count at the end
 //! (`tests/zz_skipped.rs`). `OTTLA_NO_SKIPS=1`, which `.ci/run` sets, turns a skip into a failure, but for reasons that begin with
-`OTTLA_MAY_SKIP`.
+//! `OTTLA_MAY_SKIP`.
 
 use std::fs::OpenOptions;
 use std::io::Write;
