@@ -1,6 +1,6 @@
 //! How a broker process is started: its command line, and how it ends when it refuses.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::broker::Broker;
@@ -23,7 +23,8 @@ pub fn target_directory() -> PathBuf {
 
 fn profile_directory() -> PathBuf {
     let exe = std::env::current_exe().expect("a test knows its own path");
-    exe.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>").to_owned()
+    let directory = exe.parent().expect("target/<profile>/deps/<test>, or target/<profile>/<program>");
+    if directory.ends_with("deps") { directory.parent().expect("target/<profile>") } else { directory }.to_owned()
 }
 
 /// How to start a broker. Nothing set: a port of its own, a temporary data directory, Kafka's defaults.

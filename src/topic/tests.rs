@@ -31,7 +31,7 @@ pub fn try_start(dir: &Path, open_mode: OpenMode) -> Result<Arc<TopicManager>, S
 }
 
 /// A copy of the directory of a running manager. Directories that go meanwhile are none of it.
-fn as_after_a_crash(dir: &Path) -> tempfile::TempDir {
+pub fn as_after_a_crash(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().expect("temporary directory");
     let _ = std::process::Command::new("cp").arg("-r").arg(dir.join(".")).arg(copy.path()).output().expect("cp runs");
     copy

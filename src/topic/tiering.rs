@@ -1,6 +1,9 @@
 //! The thread that talks to the remote store: copies sealed segments, fetches what readers ask for, deletes what is not
 //! needed any more. A store that is slow or gone holds up this thread and nobody else.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

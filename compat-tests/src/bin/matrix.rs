@@ -27,6 +27,12 @@ fn main() -> ExitCode {
             _ => names.push(argument),
         }
     }
+    if bootstrap.is_none() && std::env::var_os("OTTLA_TEST_BINARY").is_none() {
+        // `cargo run` has built this program alone.
+        let mut build = std::process::Command::new("cargo");
+        let built = build.args(["build", "-q", "-p", "compat-tests", "--bin", "ottla-under-test"]).status();
+        assert!(built.is_ok_and(|status| status.success()), "the broker cannot be built");
+    }
     let broker = bootstrap.is_none().then(Broker::start);
     let bootstrap = bootstrap.or_else(|| broker.as_ref().map(Broker::bootstrap)).expect("one of them");
     let (mut results, mut failed) = (Vec::new(), false);
