@@ -1,4 +1,4 @@
-# The image for users:      docker build -t ottla .
+# The image for users:      docker build -t ottla .      (with BuildKit, which is what Docker uses since version 23)
 # Where nothing is pulled:  image/build, which makes image.tar of a ready static binary, and then docker build --target ready
 
 FROM scratch AS settings

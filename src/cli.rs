@@ -1,6 +1,6 @@
 //! The process: arguments, environment, logs, signals, exit codes. No logic of its own.
 //!
-//! Exit codes: 0 clean, 1 failed, 2 bad configuration or arguments.
+//! Exit codes: 0 clean, 1 failed, 2 bad configuration or arguments of the broker.
 
 mod arguments;
 mod ready_lines;
@@ -21,6 +21,10 @@ use arguments::{Command, LogFormat, RunArguments};
 
 /// `auto.leader.rebalance` is first looked at so long after the start.
 const SETTLING_MAX: Duration = Duration::from_secs(5);
+/// For a command to end in order once it is told to.
+const ORDERLY_MAX: Duration = Duration::from_secs(3);
+/// The shell's code for SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
 const SETTLING_PAUSE: Duration = Duration::from_millis(20);
 
 const EXIT_FAILED: u8 = 1;
@@ -28,7 +32,17 @@ const EXIT_BAD_CONFIGURATION: u8 = 2;
 
 /// The `ottla` command.
 pub fn main() -> ExitCode {
-    let mut arguments = std::env::args();
+    let mut arguments = Vec::new();
+    for argument in std::env::args_os() {
+        match argument.into_string() {
+            Ok(argument) => arguments.push(argument),
+            Err(argument) => {
+                eprintln!("ottla: the argument {argument:?} is no UTF-8");
+                return ExitCode::from(EXIT_BAD_CONFIGURATION);
+            }
+        }
+    }
+    let mut arguments = arguments.into_iter();
     let program = arguments.next().unwrap_or_default();
     let command = match Command::parse(&program, arguments) {
         Ok(command) => command,
@@ -112,9 +126,10 @@ fn run_broker(run: RunArguments) -> Result<bool, StartError> {
 /// Where set-ups for a Kafka with ZooKeeper change what is advertised when they know their port, waits for that, as long as
 /// such a Kafka takes to look at its leaders. Answers whether it is to stop instead.
 fn settles(clock: &crate::base::Clock, broker: &Broker, signals: &mut Signals) -> bool {
+    let at_start = broker.changed_addresses();
     ready_lines::say_waiting(clock);
     let deadline = clock.instant() + SETTLING_MAX;
-    while !broker.has_changed_addresses() && clock.instant() < deadline {
+    while broker.changed_addresses() == at_start && clock.instant() < deadline {
         if signals.come_within(SETTLING_PAUSE) {
             return true;
         }
@@ -216,6 +231,9 @@ fn stop_signal() -> impl Fn() -> bool {
         std::thread::spawn(move || {
             signals.wait();
             told.store(true, Ordering::Relaxed);
+            // A broker that answers no more is not waited for; nor is it by who asks twice.
+            signals.come_within(ORDERLY_MAX);
+            std::process::exit(EXIT_INTERRUPTED);
         });
     }
     move || come.load(Ordering::Relaxed)

@@ -71,9 +71,9 @@ impl Broker {
         self.state.config.is_with_zookeeper()
     }
 
-    /// Whether `advertised.listeners` were changed since the start, which only such a set-up may do.
-    pub fn has_changed_addresses(&self) -> bool {
-        self.state.topics.config().broker().contains_key("advertised.listeners")
+    /// The `advertised.listeners` to which a running broker was changed, which only such a set-up may do.
+    pub fn changed_addresses(&self) -> Option<String> {
+        self.state.topics.config().broker().get("advertised.listeners").cloned()
     }
 
     pub fn node_id(&self) -> i32 {

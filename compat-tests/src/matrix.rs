@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -137,9 +138,10 @@ pub struct Ended {
     pub err: String,
 }
 
-/// Runs a script with piped output to its end, which must come within `limit`.
-pub fn finish(command: Command, limit: Duration) -> Result<Ended, String> {
+/// Runs a script with piped output to its end, which must come within `limit`: else it is killed, with all that it started.
+pub fn finish(mut command: Command, limit: Duration) -> Result<Ended, String> {
     let what = format!("{command:?}");
+    command.process_group(0);
     let mut child: Child = spawn::spawn(command).map_err(|e| format!("{what}: {e}"))?;
     fn collected(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
         std::thread::spawn(move || {
@@ -152,7 +154,8 @@ pub fn finish(command: Command, limit: Duration) -> Result<Ended, String> {
     let err = collected(child.stderr.take().expect("piped"));
     let status = spawn::wait(&mut child, limit);
     if status.is_none() {
-        spawn::signal(&child, libc::SIGKILL);
+        // SAFETY: the group is that of our child, which is not reaped yet.
+        unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
     }
     let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
     match status {

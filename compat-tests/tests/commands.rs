@@ -1,4 +1,4 @@
-//! `ottla topics`, `produce`, `consume` and the others against a running broker, word for word where Kafka's tools have words.
+//! `ottla topics`, `produce`, `consume` and the others against a running broker, and beside Kafka's tools.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use compat_tests::broker::{Broker, binary_path};
+use compat_tests::broker::{Broker, Options, binary_path};
 use compat_tests::calls::LATEST;
 use compat_tests::kafka_tools::tools;
 use compat_tests::{needs, spawn, unique, wait_until};
@@ -187,6 +187,69 @@ fn transactions(broker: &Broker, values: &[(&str, bool)]) {
 }
 
 #[test]
+fn lines_are_refused_one_by_one() {
+    let broker = Broker::start();
+    printed(&broker, "topics", &["--create", "--topic", "small", "--config", "max.message.bytes=1000"]);
+    let lines: String = (0..100).map(|n| format!("{n:050}\n")).collect();
+    let ended = run_with(&broker, "produce", &["--topic", "small"], &lines);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "what is too large together goes in parts");
+    let out = printed(&broker, "consume", &["--topic", "small", "--from-beginning", "--max-messages", "100"]);
+    assert!(out == lines);
+    let ended = run_with(&broker, "produce", &["--topic", "small"], &format!("a\n{}\nb\n", "x".repeat(2000)));
+    assert_eq!(ended.code, 1);
+    assert_eq!(broker.client().offset_at("small", 0, LATEST), 101, "the line before is there");
+}
+
+#[test]
+fn a_restart_of_the_broker_is_waited_for() {
+    let mut broker = Broker::start();
+    let port = broker.port();
+    printed(&broker, "topics", &["--create", "--topic", "t"]);
+    let reader = member(&broker, "t", "g");
+    let bootstrap = broker.bootstrap();
+    let line = ["produce", "--bootstrap-server", &bootstrap, "--topic", "t"];
+    let mut producer = spawn::spawn(command(&line)).expect("the command starts");
+    let mut input = producer.stdin.take().expect("piped");
+    let committed = |broker: &Broker| broker.client().committed_offset("g", "t", 0);
+    for n in 0..3 {
+        input.write_all(format!("{n}\n").as_bytes()).expect("the command reads");
+        wait_until("the record is read", LIMIT, || committed(&broker) == n + 1);
+        broker.kill();
+        // A line that comes while nobody is there.
+        if n == 2 {
+            input.write_all(b"3\n").expect("the command reads");
+        }
+        broker.restart_with(Options::new().data_dir(broker.data_dir()).port(port));
+    }
+    wait_until("the last record is read", LIMIT, || committed(&broker) == 4);
+    drop(input);
+    assert_eq!(finish(producer).code, 0);
+    spawn::signal(&reader, libc::SIGTERM);
+    let ended = finish(reader);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "0\n1\n2\n3\n"), "{}", ended.err);
+}
+
+#[test]
+fn only_what_was_printed_is_committed() {
+    let broker = Broker::start();
+    run_with(&broker, "produce", &["--topic", "t"], &"line\n".repeat(500));
+    let group = ["--topic", "t", "--from-beginning", "--group"];
+    assert_eq!(
+        printed(&broker, "consume", &[&group[..], &["few", "--max-messages", "7"]].concat()),
+        "line\n".repeat(7)
+    );
+    assert_eq!(broker.client().committed_offset("few", "t", 0), 7);
+    let bootstrap = broker.bootstrap();
+    let line = [&["consume", "--bootstrap-server", &bootstrap], &group[..], &["full"]].concat();
+    let mut command = command(&line);
+    command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it"));
+    let mut child = spawn::spawn(command).expect("the command starts");
+    let status = spawn::wait(&mut child, LIMIT).expect("it ends");
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(broker.client().committed_offset("full", "t", 0), -1);
+}
+
+#[test]
 fn only_what_is_committed_is_read() {
     let broker = Broker::start();
     transactions(&broker, &[("one", true), ("two", false), ("three", true)]);
@@ -346,6 +409,105 @@ fn formatting_gives_the_cluster_id_once() {
     // Another id in the environment is for fresh directories: this one starts, with its own.
     let broker = compat_tests::broker::Options::new().data_dir(directory.path()).environment("CLUSTER_ID", &id).start();
     assert!(printed(&broker, "cluster", &["cluster-id"]).contains("4L6g3nShT-eMCtK--X86sw"));
+}
+
+/// The same lines through our command and Kafka's tool, against the same broker: the same words, and a failure for a failure.
+#[test]
+fn the_words_are_those_of_kafkas_tools() {
+    let tools = match tools() {
+        Ok(tools) => tools,
+        Err(why) => {
+            needs!(false, "{why}");
+            return;
+        }
+    };
+    let broker = Broker::start();
+    printed(&broker, "topics", &["--create", "--topic", "a", "--partitions", "2", "--config", "retention.ms=99999999"]);
+    printed(&broker, "topics", &["--create", "--topic", "b"]);
+    run_with(&broker, "produce", &["--topic", "a", "--partition", "0", "--property", "parse.key=true"], "k\tv\nk\tw\n");
+    printed(&broker, "configs", &["--alter", "--broker", "1", "--add-config", "log.cleaner.threads=2"]);
+    for (ours, kafkas, arguments) in [
+        ("topics", "kafka-topics", &["--list"][..]),
+        ("topics", "kafka-topics", &["--describe"]),
+        ("topics", "kafka-topics", &["--describe", "--topic", "a"]),
+        ("topics", "kafka-topics", &["--describe", "--under-replicated-partitions"]),
+        ("topics", "kafka-topics", &["--describe", "--topics-with-overrides"]),
+        ("configs", "kafka-configs", &["--describe", "--entity-type", "topics", "--entity-name", "a"]),
+        ("configs", "kafka-configs", &["--describe", "--entity-type", "topics", "--entity-name", "a", "--all"]),
+        ("configs", "kafka-configs", &["--describe", "--entity-type", "brokers", "--entity-name", "1"]),
+        ("configs", "kafka-configs", &["--describe", "--broker-defaults"]),
+        ("get-offsets", "kafka-get-offsets", &["--topic", "a"]),
+        ("get-offsets", "kafka-get-offsets", &["--time", "-2"]),
+        ("get-offsets", "kafka-get-offsets", &["--topic", "a", "--time", "99999999999999"]),
+        ("api-versions", "kafka-broker-api-versions", &[]),
+        ("cluster", "kafka-cluster", &["cluster-id"]),
+        (
+            "consume",
+            "kafka-console-consumer",
+            &[
+                "--topic",
+                "a",
+                "--partition",
+                "0",
+                "--offset",
+                "0",
+                "--max-messages",
+                "2",
+                "--formatter-property",
+                "print.key=true",
+                "--formatter-property",
+                "print.timestamp=true",
+                "--formatter-property",
+                "print.offset=true",
+                "--formatter-property",
+                "print.partition=true",
+            ],
+        ),
+    ] {
+        let bootstrap = broker.bootstrap();
+        // kafka-cluster takes its command first.
+        let words: Vec<&str> = match arguments {
+            [first, rest @ ..] if !first.starts_with('-') => {
+                [&[*first], rest, &["--bootstrap-server", &bootstrap]].concat()
+            }
+            all => [&["--bootstrap-server", &bootstrap], all].concat(),
+        };
+        let theirs = tools.run(kafkas, &words, "");
+        let text = |text: &str| text.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
+        let mine = run(&broker, ours, arguments);
+        if ours == "api-versions" {
+            // Kafka's tool also names what the broker does not serve.
+            let served = |out: &str| {
+                let lines = out.lines().filter(|line| line.contains("usable"));
+                lines.map(|line| line.trim_end_matches(',').to_owned()).collect::<Vec<_>>()
+            };
+            assert_eq!(served(&mine.out), served(&theirs.out));
+            continue;
+        }
+        assert_eq!(text(&mine.out), text(&theirs.out), "{ours} {arguments:?}: {}", mine.err);
+        assert_eq!(mine.code, theirs.code, "{ours} {arguments:?}");
+    }
+    for (ours, kafkas, arguments) in [
+        ("topics", "kafka-topics", &["--create", "--topic", "a"][..]),
+        ("topics", "kafka-topics", &["--create", "--topic", "c", "--partitions", "-1"]),
+        ("topics", "kafka-topics", &["--describe", "--topic", "nope"]),
+        ("topics", "kafka-topics", &["--alter", "--topic", "a", "--partitions", "1"]),
+        ("topics", "kafka-topics", &["--list", "--partitions", "3"]),
+        ("configs", "kafka-configs", &["--alter", "--topic", "a", "--delete-config", "no.such.key"]),
+        ("configs", "kafka-configs", &["--alter", "--topic", "a", "--broker", "1", "--add-config", "a=b"]),
+        (
+            "consume",
+            "kafka-console-consumer",
+            &["--topic", "a", "--partition", "0", "--offset", "-1", "--timeout-ms", "100"],
+        ),
+        ("get-offsets", "kafka-get-offsets", &["--topic", "nope"]),
+    ] {
+        let bootstrap = broker.bootstrap();
+        let words = [&["--bootstrap-server", &bootstrap], arguments].concat();
+        let theirs = tools.run(kafkas, &words, "");
+        let mine = run(&broker, ours, arguments);
+        assert_eq!((mine.code, theirs.code), (1, 1), "{ours} {arguments:?}: {} / {}", mine.err, theirs.err);
+    }
 }
 
 #[test]

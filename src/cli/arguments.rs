@@ -38,7 +38,7 @@ Commands, with the words and options of Kafka's tools:
   verify                 reads every batch of a data directory and names what is damaged
   health                 whether a broker answers
 
-Exit codes: 0 clean, 1 failed (or damage found), 2 bad configuration.";
+Exit codes: 0 clean, 1 failed (or damage found), 2 bad configuration. Commands: 0 or 1.";
 
 /// Programs of Kafka's that start a broker; named so, we take their arguments: a file, then options.
 const SERVER_START: &str = "kafka-server-start";

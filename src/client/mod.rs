@@ -41,7 +41,19 @@ impl ClientError {
     pub fn check(code: i16, message: Option<&StrBytes>) -> Result<()> {
         match ResponseError::try_from_code(code) {
             None => Ok(()),
-            Some(error) => Err(ClientError::Refused { error, message: message.map(ToString::to_string) }),
+            Some(error) => {
+                let message = message.map(ToString::to_string).filter(|message| !message.is_empty());
+                Err(ClientError::Refused { error, message })
+            }
+        }
+    }
+
+    /// Whether it may pass by itself: the broker is away, or not ready, or no longer the right one.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. } => true,
+            ClientError::Refused { error, .. } => error.is_retriable(),
+            ClientError::Unsupported(_) => false,
         }
     }
 
@@ -107,6 +119,14 @@ impl Client {
             controller: -1,
             coordinators: HashMap::new(),
         }
+    }
+
+    /// Forgets who is who: everything is asked anew.
+    pub fn forget(&mut self) {
+        self.connections.clear();
+        self.brokers.clear();
+        self.coordinators.clear();
+        self.controller = -1;
     }
 
     pub fn timeout(&self) -> Duration {

@@ -25,7 +25,7 @@ const BITNAMI_PREFIX: &str = "KAFKA_CFG_";
 
 /// Whether a variable says its key by bitnami's rule. Such a one wins over the plain one of the same key, as there.
 pub fn is_bitnamis(variable: &str) -> bool {
-    variable.starts_with(BITNAMI_PREFIX)
+    variable.starts_with(BITNAMI_PREFIX) || variable == FORMATTING_ID[1]
 }
 
 /// The key a variable sets, if it sets one: of `KAFKA_CFG_*` by bitnami's rule, of other `KAFKA_*` by that of Kafka's image.

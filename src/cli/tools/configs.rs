@@ -99,8 +99,16 @@ impl Entry {
         self.source == 5
     }
 
-    pub fn is_topics_own(&self) -> bool {
-        self.source == 1
+    /// Whether it is set on that resource itself.
+    fn is_own(&self, resource: &Resource) -> bool {
+        let wanted = match resource.kind {
+            TOPIC => 1,
+            BROKER if resource.name.is_empty() => 3,
+            BROKER => 2,
+            CLIENT_METRICS => 7,
+            _ => 8,
+        };
+        self.source == wanted
     }
 
     pub fn shown(&self) -> String {
@@ -126,6 +134,15 @@ fn source_name(source: i8) -> &'static str {
 pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     let options = Options::parse(&SPEC, arguments)?;
     let action = options.action(&["describe", "alter"])?;
+    let entities = ["entity-type", "topic", "broker", "broker-defaults", "group", "client-metrics"];
+    if entities.iter().filter(|name| options.has(name)).count() > 1 {
+        return usage("Only one entity can be described or altered at a time");
+    }
+    if action == "describe" {
+        options.refuse(&["add-config", "add-config-file", "delete-config"], action)?;
+    } else {
+        options.refuse(&["all", "json"], action)?;
+    }
     let mut client = client(&options)?;
     if action == "describe" { show(&mut client, &options) } else { alter(&mut client, &options) }
 }
@@ -204,13 +221,7 @@ fn show(client: &mut Client, options: &Options) -> Result<(), ToolError> {
         let resource = Resource { kind, name };
         let mut entries = describe(client, &resource, true)?;
         if !all {
-            entries.retain(|entry| {
-                matches!((kind, entry.source), (TOPIC, 1) | (BROKER, 2 | 3) | (CLIENT_METRICS, 7) | (GROUP, 8))
-            });
-            if kind == BROKER {
-                let wanted = if resource.name.is_empty() { 3 } else { 2 };
-                entries.retain(|entry| entry.source == wanted);
-            }
+            entries.retain(|entry| entry.is_own(&resource));
         }
         if options.has("json") {
             let values: serde_json::Map<_, _> = entries
@@ -269,6 +280,16 @@ fn alter(client: &mut Client, options: &Options) -> Result<(), ToolError> {
         return usage("an entity name must be specified with --alter");
     };
     let resource = Resource { kind, name };
+    let removed: Vec<String> =
+        options.all("delete-config").iter().flat_map(|list| list.split(',')).map(|key| key.trim().to_owned()).collect();
+    if !removed.is_empty() {
+        let set = describe(client, &resource, false)?;
+        let is_set = |key: &String| set.iter().any(|entry| entry.name == *key && entry.is_own(&resource));
+        let unset: Vec<&str> = removed.iter().filter(|key| !is_set(key)).map(String::as_str).collect();
+        if !unset.is_empty() {
+            return failed(format!("Invalid config(s): {}", unset.join(",")));
+        }
+    }
     let mut changes = Vec::new();
     if let Some(file) = options.get("add-config-file") {
         let text = std::fs::read_to_string(file).map_err(|e| ToolError::Failed(format!("{file}: {e}")))?;
@@ -278,9 +299,7 @@ fn alter(client: &mut Client, options: &Options) -> Result<(), ToolError> {
     for list in options.all("add-config") {
         changes.extend(added(list)?.into_iter().map(|(key, value)| (key, Some(value))));
     }
-    for list in options.all("delete-config") {
-        changes.extend(list.split(',').map(|key| (key.trim().to_owned(), None)));
-    }
+    changes.extend(removed.into_iter().map(|key| (key, None)));
     if changes.is_empty() {
         return usage(
             "At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter",

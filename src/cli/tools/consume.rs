@@ -14,7 +14,7 @@ use kafka_protocol::messages::{BrokerId, FetchRequest};
 use super::get_offsets::whole_name;
 use super::options::{Options, Spec};
 use super::partitions::{self, Partition, name_of};
-use super::{ToolError, client_waiting, failed, output, usage};
+use super::{ToolError, client_waiting, failed, output, properties, usage};
 use crate::base::Clock;
 use crate::client::{Client, ClientError, ConsumedRecord, To, records_of, topic_name};
 use format::Format;
@@ -48,89 +48,123 @@ Prints the value of each record as a line.
         "property",
         "consumer-property",
         "consumer.config",
+        "command-property",
         "formatter",
         "key-deserializer",
         "value-deserializer",
     ],
-    flags: &["from-beginning", "skip-message-on-error", "enable-systest-events", "json"],
+    flags: &["from-beginning", "skip-message-on-error", "json"],
     optional_values: &[],
 };
 
 /// How long a broker may wait for records: heartbeats and `--timeout-ms` are looked at in between.
 const WAIT: Duration = Duration::from_millis(250);
+/// For topics and partitions that come later.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(5);
 const FETCH_BYTES: i32 = 8 << 20;
 /// Topics go by name up to here.
 const VERSION_MAX: i16 = 12;
 
 pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     let options = Options::parse(&SPEC, arguments)?;
+    let set = properties(&options, &["group.id", "auto.offset.reset", "isolation.level"])?;
+    let property = |key: &str| set.get(key).map(String::as_str);
+    check_classes(&options)?;
     let idle = options.number::<u64>("timeout-ms")?.map(Duration::from_millis);
-    let left = options.number::<u64>("max-messages")?;
-    // Here --timeout-ms is something else than the time for a request.
-    let mut client = client_waiting(&options, None)?;
-    let names = topics(&mut client, &options)?;
-    let committed = match options.get("isolation-level").or_else(|| property(&options, "isolation.level")) {
+    // Negative is no limit, as in Kafka's tool.
+    let left = options.number::<i64>("max-messages")?.and_then(|count| u64::try_from(count).ok());
+    let read_committed = match options.get("isolation-level").or(property("isolation.level")) {
         None | Some("read_uncommitted") => false,
         Some("read_committed") => true,
         Some(other) => return usage(format!("Invalid value {other} for isolation-level")),
     };
-    let from_beginning = options.has("from-beginning") || property(&options, "auto.offset.reset") == Some("earliest");
-    let group = options.get("group").or_else(|| property(&options, "group.id"));
-    if group.is_some() && options.has("partition") {
-        return usage("Options group and partition cannot be specified together.");
+    let from_beginning = options.has("from-beginning") || property("auto.offset.reset") == Some("earliest");
+    if options.has("from-beginning") && property("auto.offset.reset").is_some_and(|reset| reset != "earliest") {
+        return usage("Can't simultaneously specify --from-beginning and 'auto.offset.reset=latest'");
     }
+    let group = options.get("group").or(property("group.id"));
+    if property("group.id").is_some_and(|other| group != Some(other)) {
+        return usage("The group ids provided by '--group' and by properties do not match.");
+    }
+    if group.is_some() {
+        options.refuse(&["partition", "offset"], "group")?;
+    }
+    if options.has("offset") {
+        options.refuse(&["from-beginning"], "offset")?;
+        options.required("partition")?;
+    }
+    // Here --timeout-ms is something else than the time for a request.
+    let mut client = client_waiting(&options, None)?;
+    let wanted = Wanted::new(&mut client, &options)?;
     let mut reader = Reader {
         client,
+        wanted,
         positions: BTreeMap::new(),
         leaders: BTreeMap::new(),
-        read_committed: committed,
+        read_committed,
         reset: if from_beginning { partitions::EARLIEST } else { partitions::LATEST },
     };
-    let mut member = None;
-    match group {
-        Some(group) => member = Some(Member::join(group, names)?),
+    let mut member = match group {
+        Some(group) => Some(Member::join(group)?),
         None => {
-            let mut leaders =
-                partitions::leaders(&mut reader.client, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
-            if let Some(only) = options.number::<i32>("partition")? {
-                leaders.retain(|(_, partition), _| *partition == only);
-                if leaders.is_empty() {
-                    return failed(format!("partition {only} does not exist"));
-                }
-            }
-            reader.leaders = leaders;
-            let wanted: Vec<Partition> = reader.leaders.keys().cloned().collect();
-            match options.get("offset") {
-                None => reader.place(&wanted)?,
-                Some("earliest") => {
-                    reader.reset = partitions::EARLIEST;
-                    reader.place(&wanted)?;
-                }
-                Some("latest") => {
-                    reader.reset = partitions::LATEST;
-                    reader.place(&wanted)?;
-                }
-                Some(_) if !options.has("partition") => {
-                    return usage("The partition is required when offset is specified.");
-                }
-                Some(number) => {
-                    let Ok(offset) = number.parse::<i64>() else {
-                        return usage(format!("The provided offset value '{number}' is incorrect."));
-                    };
-                    reader.positions.extend(wanted.into_iter().map(|partition| (partition, offset)));
-                }
-            }
+            reader.begin(options.get("offset"))?;
+            None
         }
-    }
+    };
     let format = Format::new(&options)?;
     let mut out = output();
-    let mut count = 0;
+    let mut session = Session { clock: Clock::system(), looked_up: Clock::system().instant(), count: 0 };
     let limits = Limits { count: left, idle };
     let stopped = super::super::stop_signal();
-    let result = consume(&mut reader, member.as_mut(), &format, &mut out, &limits, &stopped, &mut count);
+    let result = session.consume(&mut reader, member.as_mut(), &format, &mut out, &limits, &stopped);
     let left_group = member.map_or(Ok(()), |member| member.leave(&mut reader));
-    eprintln!("Processed a total of {count} messages");
+    eprintln!("Processed a total of {} messages", session.count);
     result.and(left_group)
+}
+
+/// Java classes of which only the one that does what we do can be asked for.
+fn check_classes(options: &Options) -> Result<(), ToolError> {
+    let known = [
+        ("formatter", "DefaultMessageFormatter"),
+        ("key-deserializer", "StringDeserializer"),
+        ("value-deserializer", "StringDeserializer"),
+    ];
+    for (option, class) in known {
+        if let Some(other) = options.get(option).filter(|name| name.rsplit('.').next() != Some(class)) {
+            return failed(format!("--{option} {other} is not served, only {class}"));
+        }
+    }
+    Ok(())
+}
+
+/// Which partitions are read: those of topics by name, also of topics and partitions that come later.
+struct Wanted {
+    topic: Option<String>,
+    pattern: Option<regex::Regex>,
+    partition: Option<i32>,
+}
+
+impl Wanted {
+    fn new(client: &mut Client, options: &Options) -> Result<Wanted, ToolError> {
+        let wanted = Wanted {
+            topic: options.get("topic").map(str::to_owned),
+            pattern: options.get("include").map(whole_name).transpose()?,
+            partition: options.number("partition")?,
+        };
+        match (&wanted.topic, &wanted.pattern) {
+            (Some(topic), None) => client.create_by_itself(topic)?,
+            (None, Some(_)) => {}
+            _ => return usage("Exactly one of --include/--topic is required."),
+        }
+        Ok(wanted)
+    }
+
+    fn topics(&self, client: &mut Client) -> Result<Vec<String>, ToolError> {
+        let Some(pattern) = &self.pattern else { return Ok(self.topic.iter().cloned().collect()) };
+        let metadata = client.metadata(None)?;
+        let found = metadata.topics.iter().filter(|topic| !topic.is_internal && pattern.is_match(name_of(topic)));
+        Ok(found.map(|topic| name_of(topic).to_owned()).collect())
+    }
 }
 
 struct Limits {
@@ -139,73 +173,96 @@ struct Limits {
     idle: Option<Duration>,
 }
 
-fn property<'a>(options: &'a Options, key: &str) -> Option<&'a str> {
-    let pairs = options.all("consumer-property").iter().filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(name, _)| *name == key).map(|(_, value)| value).next_back()
+struct Session {
+    clock: Clock,
+    /// When topics and partitions were looked up last.
+    looked_up: Instant,
+    /// Printed so far.
+    count: u64,
 }
 
-fn topics(client: &mut Client, options: &Options) -> Result<Vec<String>, ToolError> {
-    match (options.get("topic"), options.get("include")) {
-        (Some(topic), None) => {
-            client.create_by_itself(topic)?;
-            Ok(vec![topic.to_owned()])
+impl Session {
+    /// Reads until a limit is reached. A broker that is away or not ready is waited for.
+    fn consume(
+        &mut self,
+        reader: &mut Reader,
+        mut member: Option<&mut Member>,
+        format: &Format,
+        out: &mut impl Write,
+        limits: &Limits,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<(), ToolError> {
+        let (mut last, mut well) = (self.clock.instant(), Some(self.clock.instant()));
+        let mut troubled = self.clock.instant();
+        while !stopped() && limits.count.is_none_or(|limit| self.count < limit) {
+            if limits.idle.is_some_and(|idle| passed(&self.clock, last) >= idle) {
+                eprintln!("no more records within --timeout-ms");
+                return Ok(());
+            }
+            let before = self.count;
+            match self.round(reader, member.as_deref_mut(), format, out, limits.count) {
+                Ok(()) => well = Some(self.clock.instant()),
+                Err(ToolError::Passing(why)) => {
+                    if well.take().is_some() {
+                        eprintln!("WARN: {why}: trying again");
+                        troubled = self.clock.instant();
+                    } else if passed(&self.clock, troubled) >= reader.client.timeout() {
+                        return Err(ToolError::Passing(why));
+                    }
+                    std::thread::sleep(WAIT);
+                    reader.client.forget();
+                    self.looked_up = self.looked_up.checked_sub(LOOK_UP_AGAIN).unwrap_or(self.looked_up);
+                }
+                Err(error) => return Err(error),
+            }
+            if self.count > before {
+                last = self.clock.instant();
+            }
         }
-        (None, Some(pattern)) => {
-            let pattern = whole_name(pattern)?;
-            let metadata = client.metadata(None)?;
-            let names: Vec<String> = metadata
-                .topics
-                .iter()
-                .filter(|topic| !topic.is_internal && pattern.is_match(name_of(topic)))
-                .map(|topic| name_of(topic).to_owned())
-                .collect();
-            if names.is_empty() { failed("no topic matches") } else { Ok(names) }
-        }
-        _ => usage("Exactly one of --include/--topic is required."),
+        Ok(())
     }
-}
 
-/// Reads until a limit is reached, and counts.
-fn consume(
-    reader: &mut Reader,
-    mut member: Option<&mut Member>,
-    format: &Format,
-    out: &mut impl Write,
-    limits: &Limits,
-    stopped: &dyn Fn() -> bool,
-    count: &mut u64,
-) -> Result<(), ToolError> {
-    let clock = Clock::system();
-    let mut last = clock.instant();
-    let is_full = |count: u64| limits.count.is_some_and(|limit| count >= limit);
-    while !stopped() && !is_full(*count) {
-        if limits.idle.is_some_and(|idle| passed(&clock, last) >= idle) {
-            eprintln!("no more records within --timeout-ms");
-            return Ok(());
+    /// Heartbeat, fetch, print, commit: in that order, so that nothing counts as processed that was not printed.
+    fn round(
+        &mut self,
+        reader: &mut Reader,
+        mut member: Option<&mut Member>,
+        format: &Format,
+        out: &mut impl Write,
+        limit: Option<u64>,
+    ) -> Result<(), ToolError> {
+        if passed(&self.clock, self.looked_up) >= LOOK_UP_AGAIN {
+            match member.as_deref_mut() {
+                Some(member) => member.look_up(reader)?,
+                None => {
+                    let new = reader.look_up()?;
+                    // Records of a partition that has come since are all new.
+                    reader.place(&new, partitions::EARLIEST)?;
+                }
+            }
+            self.looked_up = self.clock.instant();
         }
         if let Some(member) = member.as_deref_mut() {
-            member.beat(reader, &clock)?;
+            member.beat(reader, &self.clock)?;
         }
-        let found = reader.poll()?;
-        if !found.is_empty() {
-            last = clock.instant();
-        }
-        for (partition, record) in found {
-            if is_full(*count) {
+        let mut printed = Vec::new();
+        let mut rest = limit.map_or(u64::MAX, |limit| limit - self.count);
+        for (partition, record) in reader.poll()? {
+            if rest == 0 {
                 break;
             }
             format.write(out, &partition, &record)?;
-            *count += 1;
-            if let Some(member) = member.as_deref_mut() {
-                member.processed(partition, record.offset + 1);
-            }
+            rest -= 1;
+            printed.push((partition, record.offset + 1));
         }
         out.flush()?;
-        if let Some(member) = member.as_deref_mut() {
+        self.count += printed.len() as u64;
+        if let Some(member) = member {
+            member.processed(printed);
             member.commit(reader)?;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn passed(clock: &Clock, since: Instant) -> Duration {
@@ -215,6 +272,7 @@ fn passed(clock: &Clock, since: Instant) -> Duration {
 /// Reads partitions from positions of its own.
 struct Reader {
     client: Client,
+    wanted: Wanted,
     positions: BTreeMap<Partition, i64>,
     leaders: BTreeMap<Partition, i32>,
     read_committed: bool,
@@ -223,11 +281,46 @@ struct Reader {
 }
 
 impl Reader {
-    /// Puts these where the reset says.
-    fn place(&mut self, wanted: &[Partition]) -> Result<(), ToolError> {
-        let leaders = self.leaders.iter().filter(|(partition, _)| wanted.contains(partition));
+    /// Places every partition: at an offset that is asked for, or where the reset says.
+    fn begin(&mut self, offset: Option<&str>) -> Result<(), ToolError> {
+        self.look_up()?;
+        let all: Vec<Partition> = self.leaders.keys().cloned().collect();
+        match offset {
+            Some("earliest") => self.reset = partitions::EARLIEST,
+            Some("latest") => self.reset = partitions::LATEST,
+            Some(number) => {
+                let Some(offset) = number.parse::<i64>().ok().filter(|offset| *offset >= 0) else {
+                    return usage(format!("The provided offset value '{number}' is incorrect."));
+                };
+                self.positions.extend(all.into_iter().map(|partition| (partition, offset)));
+                return Ok(());
+            }
+            None => {}
+        }
+        self.place(&all, self.reset)
+    }
+
+    /// Looks up who leads what is wanted; answers the partitions that are new.
+    fn look_up(&mut self) -> Result<Vec<Partition>, ToolError> {
+        let names = self.wanted.topics(&mut self.client)?;
+        let mut leaders = partitions::leaders(&mut self.client, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        if let Some(only) = self.wanted.partition {
+            leaders.retain(|(_, partition), _| *partition == only);
+            if leaders.is_empty() {
+                return failed(format!("partition {only} does not exist"));
+            }
+        }
+        let new = leaders.keys().filter(|partition| !self.leaders.contains_key(partition)).cloned().collect();
+        self.leaders = leaders;
+        Ok(new)
+    }
+
+    /// Puts these at a timestamp, or at the beginning or the end.
+    fn place(&mut self, these: &[Partition], at: i64) -> Result<(), ToolError> {
+        let of_these = |partition: &Partition| these.contains(partition);
+        let leaders = self.leaders.iter().filter(|(partition, _)| of_these(partition));
         let leaders = leaders.map(|(partition, leader)| (partition.clone(), *leader)).collect();
-        let offsets = partitions::offsets_at(&mut self.client, &leaders, self.reset, self.read_committed)?;
+        let offsets = partitions::offsets_at(&mut self.client, &leaders, at, self.read_committed)?;
         self.positions.extend(offsets);
         Ok(())
     }
@@ -286,7 +379,7 @@ impl Reader {
         found: &mut Vec<(Partition, ConsumedRecord)>,
     ) -> Result<(), ToolError> {
         match ClientError::check(data.error_code, None) {
-            Err(error) if error.is(ResponseError::OffsetOutOfRange) => return self.place(&[partition]),
+            Err(error) if error.is(ResponseError::OffsetOutOfRange) => return self.place(&[partition], self.reset),
             other => other?,
         }
         let Some(position) = self.positions.get(&partition).copied() else { return Ok(()) };

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Buf;
 
 use super::options::{Options, Spec};
-use super::{ToolError, failed, output, usage};
+use super::{ToolError, failed, output};
 use crate::log::files;
 use crate::record::batch::{BatchHeader, HEADER_BYTES, crc_matches};
 use crate::record::compress::{self, Codec};
@@ -25,8 +25,6 @@ Prints the batches of .log files (and their records with --print-data-log or --d
         "print-data-log",
         "deep-iteration",
         "skip-record-metadata",
-        "index-sanity-check",
-        "verify-index-only",
         "json",
     ],
     optional_values: &[],
@@ -50,7 +48,7 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
             "timeindex" => dump_time_index(&mut out, &bytes()?, base_offset(path)?)?,
             "txnindex" => dump_aborted(&mut out, &bytes()?)?,
             "snapshot" => dump_producers(&mut out, &bytes()?)?,
-            _ => return usage(format!("Ignoring unknown file {file}")),
+            _ => eprintln!("Ignoring unknown file {file}"),
         }
     }
     out.flush()?;
@@ -208,6 +206,15 @@ fn dump_records(out: &mut impl Write, header: &BatchHeader, batch: &[u8], option
     Ok(())
 }
 
+/// An entry that is cut short is damage; zeros are room that was made ahead.
+fn whole(rest: &[u8]) -> Result<(), ToolError> {
+    if rest.iter().all(|byte| *byte == 0) {
+        Ok(())
+    } else {
+        failed(format!("{} bytes behind the last entry", rest.len()))
+    }
+}
+
 /// Entries of 8 bytes. What an open file has been given ahead is zero.
 fn dump_index(out: &mut impl Write, mut bytes: &[u8], base: i64) -> Result<(), ToolError> {
     let mut first = true;
@@ -217,9 +224,9 @@ fn dump_index(out: &mut impl Write, mut bytes: &[u8], base: i64) -> Result<(), T
             break;
         }
         first = false;
-        writeln!(out, "offset: {} position: {position}", base + i64::from(offset))?;
+        writeln!(out, "offset: {} position: {position}", base.saturating_add(i64::from(offset)))?;
     }
-    Ok(())
+    whole(bytes)
 }
 
 /// Entries of 12 bytes.
@@ -231,9 +238,9 @@ fn dump_time_index(out: &mut impl Write, mut bytes: &[u8], base: i64) -> Result<
             break;
         }
         first = false;
-        writeln!(out, "timestamp: {timestamp} offset: {}", base + i64::from(offset))?;
+        writeln!(out, "timestamp: {timestamp} offset: {}", base.saturating_add(i64::from(offset)))?;
     }
-    Ok(())
+    whole(bytes)
 }
 
 /// Entries of 34 bytes: Kafka's `AbortedTxn`.
@@ -246,7 +253,7 @@ fn dump_aborted(out: &mut impl Write, mut bytes: &[u8]) -> Result<(), ToolError>
             "version: {version} producerId: {producer} firstOffset: {first} lastOffset: {last} lastStableOffset: {stable}"
         )?;
     }
-    Ok(())
+    whole(bytes)
 }
 
 /// Version, CRC, and entries: Kafka's `ProducerStateManager`.

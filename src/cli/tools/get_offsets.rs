@@ -60,9 +60,9 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     let offsets = partitions::offsets_at(&mut client, &leaders, time, false)?;
     let mut out = output();
     for ((topic, partition), offset) in offsets {
-        match offset {
-            -1 => writeln!(out, "{topic}:{partition}:")?,
-            offset => writeln!(out, "{topic}:{partition}:{offset}")?,
+        // Nothing is at or behind that time.
+        if offset >= 0 {
+            writeln!(out, "{topic}:{partition}:{offset}")?;
         }
     }
     Ok(out.flush()?)

@@ -15,7 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::options::{Options, Spec};
 use super::partitions::Partition;
-use super::{ToolError, client_waiting, failed, output, print_json, print_table, usage};
+use super::{ToolError, client_waiting, failed, output, print_json, print_table, properties, usage};
 use crate::client::{Client, ClientError, To, topic_name};
 
 const SPEC: Spec = Spec {
@@ -60,6 +60,16 @@ const OFFSETS_VERSION_MAX: i16 = 9;
 pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     let options = Options::parse(&SPEC, arguments)?;
     let action = options.action(&["list", "describe", "reset-offsets", "delete", "delete-offsets"])?;
+    if action == "describe" {
+        options.refuse(&["topic", "type"], action)?;
+        if ["offsets", "members", "state"].iter().filter(|name| options.has(name)).count() > 1 {
+            return usage("Option [describe] takes at most one of these options: [members], [offsets], [state]");
+        }
+    }
+    if action == "reset-offsets" && ["execute", "dry-run"].iter().all(|name| options.has(name)) {
+        return usage("Option [reset-offsets] only accepts one of [execute], [dry-run]");
+    }
+    properties(&options, &[])?;
     let mut client = client_waiting(&options, options.number("timeout")?.or(options.number("timeout-ms")?))?;
     match action {
         "list" => list(&mut client, &options),
@@ -69,6 +79,10 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
         _ => delete_offsets(&mut client, &options),
     }
 }
+
+/// In small letters.
+const STATES: [&str; 7] =
+    ["assigning", "completingrebalance", "dead", "empty", "preparingrebalance", "reconciling", "stable"];
 
 struct Listed {
     id: String,
@@ -104,6 +118,9 @@ fn list(client: &mut Client, options: &Options) -> Result<(), ToolError> {
         options.get(option).map(|list| list.split(',').map(|one| one.trim().to_lowercase()).collect())
     };
     if let Some(states) = wanted("state") {
+        if let Some(unknown) = states.iter().find(|state| !STATES.contains(&state.as_str())) {
+            return usage(format!("Invalid state list '{unknown}'. Valid states are: {}", STATES.join(", ")));
+        }
         groups.retain(|group| states.contains(&group.state.to_lowercase()));
     }
     if let Some(types) = wanted("type") {
@@ -244,8 +261,6 @@ fn delete_offsets(client: &mut Client, options: &Options) -> Result<(), ToolErro
         .with_topics(topics.collect());
     let answer = client.call(To::CoordinatorOf(&group), i16::MAX, &request)?;
     ClientError::check(answer.error_code, None)?;
-    let mut out = output();
-    writeln!(out, "Request succeed for deleting offsets from group {group}.\n")?;
     let mut rows = vec![["TOPIC", "PARTITION", "STATUS"].map(str::to_owned).to_vec()];
     let mut all_well = true;
     for topic in &answer.topics {
@@ -259,6 +274,12 @@ fn delete_offsets(client: &mut Client, options: &Options) -> Result<(), ToolErro
             };
             rows.push(vec![topic.name.0.to_string(), partition.partition_index.to_string(), status]);
         }
+    }
+    let mut out = output();
+    if all_well {
+        writeln!(out, "Request succeed for deleting offsets from group {group}.\n")?;
+    } else {
+        writeln!(out, "\nEncountered some partition-level error, see the follow-up details.\n")?;
     }
     print_table(&mut out, &rows)?;
     out.flush()?;

@@ -1,6 +1,7 @@
 //! `ottla health`: for the health check of a container.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use super::options::{Options, Spec};
@@ -10,12 +11,12 @@ use crate::config::BrokerConfigBuilder;
 
 const SPEC: Spec = Spec {
     help: "\
-Usage: ottla health [--bootstrap-server HOST:PORT] [--wait SECONDS] [--timeout-ms MS] [--json]
+Usage: ottla health [--bootstrap-server HOST:PORT] [--config FILE] [--wait SECONDS] [--timeout-ms MS] [--json]
 
 Exit code 0 when the broker answers and knows its controller, else 1. Without --bootstrap-server the first listener of the
-environment's configuration is asked (localhost:9092 where there is none). --wait asks again until it answers, that long at
-most.",
-    values: &["wait"],
+broker's configuration is asked: of FILE (in the image, of a mounted server.properties) and the environment. --wait asks again
+until it answers, that long at most.",
+    values: &["wait", "config"],
     flags: &["json"],
     optional_values: &[],
 };
@@ -27,11 +28,12 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     let options = Options::parse(&SPEC, arguments)?;
     let bootstrap = match options.get("bootstrap-server") {
         Some(address) => address.to_owned(),
-        None => own_address()?,
+        None => own_address(options.get("config"))?,
     };
     let timeout = options.number::<u64>("timeout-ms")?.map_or(TIMEOUT, Duration::from_millis);
     let clock = crate::base::Clock::system();
-    let until = clock.instant() + Duration::from_secs(options.number::<u64>("wait")?.unwrap_or(0));
+    let wait = Duration::from_secs(options.number::<u32>("wait")?.unwrap_or(0).into());
+    let until = clock.instant() + wait;
     let answer = loop {
         match Client::new(&bootstrap, timeout).metadata(Some(&[])) {
             Ok(answer) => break answer,
@@ -56,12 +58,19 @@ fn pause(left: Duration) {
     std::thread::sleep(RETRY.min(left));
 }
 
-/// The first listener that the environment gives the broker beside us.
-fn own_address() -> Result<String, ToolError> {
+/// Where people mount a configuration into the image (`image/rootfs`).
+const MOUNTED: [&str; 2] = ["/bitnami/kafka/config/server.properties", "/mnt/shared/config/server.properties"];
+
+/// The first listener of the broker beside us.
+fn own_address(config: Option<&str>) -> Result<String, ToolError> {
+    let mut builder = BrokerConfigBuilder::new();
+    let mounted = || MOUNTED.into_iter().find(|path| Path::new(path).exists());
+    if let Some(path) = config.or_else(mounted) {
+        builder = builder.properties_file(Path::new(path)).map_err(|e| ToolError::Failed(e.to_string()))?;
+    }
     let environment =
         std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    let (config, _) =
-        BrokerConfigBuilder::new().environment(environment).build().map_err(|e| ToolError::Failed(e.to_string()))?;
+    let (config, _) = builder.environment(environment).build().map_err(|e| ToolError::Failed(e.to_string()))?;
     let first = config.listeners().iter().find(|one| !config.is_controller_listener(&one.name));
     Ok(match first {
         Some(listener) => {

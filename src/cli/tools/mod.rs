@@ -16,6 +16,7 @@ mod storage;
 mod topics;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -94,11 +95,13 @@ enum ToolError {
     /// `--help`: the text, and no failure.
     Help(&'static str),
     Failed(String),
+    /// May pass by itself.
+    Passing(String),
 }
 
 impl From<ClientError> for ToolError {
     fn from(error: ClientError) -> ToolError {
-        ToolError::Failed(error.to_string())
+        if error.may_pass() { ToolError::Passing(error.to_string()) } else { ToolError::Failed(error.to_string()) }
     }
 }
 
@@ -121,8 +124,7 @@ fn usage<T>(message: impl Into<String>) -> Result<T, ToolError> {
     Err(ToolError::Usage(message.into()))
 }
 
-/// Runs a command. The exit codes are those of [`super::main`]; Kafka's tools have 1 for every failure, and so have ours under
-/// their names.
+/// Runs a command. Every failure has exit code 1, where some of Kafka's tools have 0.
 pub fn run(tool: Tool, arguments: Vec<String>) -> ExitCode {
     let names = TOOLS.iter().find(|names| names.tool == tool).expect("every tool has its names");
     match (names.run)(&arguments) {
@@ -131,7 +133,7 @@ pub fn run(tool: Tool, arguments: Vec<String>) -> ExitCode {
             super::say(text);
             ExitCode::SUCCESS
         }
-        Err(ToolError::Failed(why)) => {
+        Err(ToolError::Failed(why) | ToolError::Passing(why)) => {
             if !why.is_empty() {
                 eprintln!("{why}");
             }
@@ -146,29 +148,43 @@ pub fn run(tool: Tool, arguments: Vec<String>) -> ExitCode {
 
 /// The client that `--bootstrap-server` asks for.
 fn client(options: &Options) -> Result<Client, ToolError> {
+    properties(options, &[])?;
     client_waiting(options, options.number("timeout-ms")?)
 }
 
 /// The same with a time in ms for each request.
 fn client_waiting(options: &Options, timeout_ms: Option<u64>) -> Result<Client, ToolError> {
-    check_files(options)?;
     let timeout = timeout_ms.map_or(TIMEOUT, Duration::from_millis);
     Ok(Client::new(options.required("bootstrap-server")?, timeout.max(Duration::from_millis(1))))
 }
 
-/// Files of client properties: what they ask for in the way of security is not served, and silence would be no answer.
-fn check_files(options: &Options) -> Result<(), ToolError> {
+/// Client properties, of files and of options, which count more. `known` have an effect, of others it is said that they have none.
+/// What asks for security is refused: silence would be no answer.
+fn properties(options: &Options, known: &[&str]) -> Result<BTreeMap<String, String>, ToolError> {
+    let mut set = BTreeMap::new();
     for option in ["command-config", "consumer.config", "producer.config"] {
         let Some(file) = options.get(option) else { continue };
         let text = std::fs::read_to_string(file).map_err(|e| ToolError::Failed(format!("{file}: {e}")))?;
-        let set = crate::config::properties::parse(&text).map_err(|e| ToolError::Failed(e.to_string()))?;
-        let protocol = set.iter().find(|(key, _)| key == "security.protocol").map(|(_, value)| value.trim());
-        match protocol {
-            None | Some("PLAINTEXT") => {}
-            Some(other) => return failed(format!("{file}: security.protocol {other} is not served, only PLAINTEXT")),
+        set.extend(crate::config::properties::parse(&text).map_err(|e| ToolError::Failed(e.to_string()))?);
+    }
+    for option in ["producer-property", "consumer-property", "command-property"] {
+        set.extend(options.pairs(option)?);
+    }
+    for (key, value) in &set {
+        match key.as_str() {
+            "security.protocol" if value.trim() != "PLAINTEXT" => {
+                return failed(format!("security.protocol {value} is not served, only PLAINTEXT"));
+            }
+            "transactional.id" => return failed("transactional.id: this command has no transactions"),
+            "security.protocol" => {}
+            key if key.starts_with("sasl.") || key.starts_with("ssl.") => {
+                return failed(format!("{key} is not served: only PLAINTEXT is"));
+            }
+            key if known.contains(&key) => {}
+            key => eprintln!("WARN: the property {key} has no effect here"),
         }
     }
-    Ok(())
+    Ok(set)
 }
 
 /// Standard output, whole lines at a time.

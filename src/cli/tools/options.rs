@@ -91,13 +91,22 @@ impl Options {
             .map_err(|_| ToolError::Usage(format!("Cannot parse argument '{text}' of option {name}")))
     }
 
-    /// `key=value` arguments of an option that may be repeated.
+    /// `key=value` arguments of an option that may be repeated; a key alone has an empty value, as in Kafka's tools.
     pub fn pairs(&self, name: &str) -> Result<Vec<(String, String)>, ToolError> {
         let pair = |text: &String| match text.split_once('=') {
+            Some(("", _)) => usage(format!("{text} is not key=value (option {name})")),
             Some((key, value)) => Ok((key.trim().to_owned(), value.to_owned())),
-            None => usage(format!("{text} is not key=value (option {name})")),
+            None => Ok((text.trim().to_owned(), String::new())),
         };
         self.all(name).iter().map(pair).collect()
+    }
+
+    /// That none of these is given, since it would say nothing here.
+    pub fn refuse(&self, names: &[&str], beside: &str) -> Result<(), ToolError> {
+        match names.iter().find(|name| self.has(name)) {
+            Some(name) => usage(format!("Option \"[{name}]\" can't be used with option \"[{beside}]\"")),
+            None => Ok(()),
+        }
     }
 
     /// The one of these that is given; more or none is a mistake.

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ProduceRequest, TransactionalId};
+use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProducerId, TransactionalId};
 
 use super::options::{Options, Spec};
 use super::partitions;
-use super::{ToolError, client, failed, usage};
+use super::{ToolError, client_waiting, failed, properties, usage};
+use crate::base::Clock;
 use crate::client::{Client, ClientError, To, topic_name};
 use crate::record::Codec;
+use crate::record::batch::sequence_plus;
 use crate::record::build::{self, BatchFields, NewRecord};
 
 const SPEC: Spec = Spec {
@@ -27,11 +31,12 @@ Each line of standard input is the value of a record.
   --reader-property KEY=VALUE           parse.key, key.separator (a tab), parse.headers, headers.delimiter (a tab),
                                         headers.separator (,), headers.key.separator (:), null.marker, ignore.error
   --property                            the same
+Sizes and times of Kafka's option list (--batch-size and the like) are accepted and change nothing. What cannot be sent now is
+sent again within --timeout-ms (60,000), once only: the producer is idempotent where acks are all.
 Exit code 1 if a record is refused; those before it are there.",
     values: &[
         "topic",
         "partition",
-        "compression-codec",
         "request-required-acks",
         "reader-property",
         "property",
@@ -48,14 +53,17 @@ Exit code 1 if a record is refused; those before it are there.",
         "retry-backoff-ms",
         "socket-buffer-size",
         "timeout",
-        "line-reader",
     ],
     flags: &["sync"],
-    optional_values: &[],
+    optional_values: &["compression-codec"],
 };
 
-/// A request holds this much at most; lines that come alone go alone.
-const BATCH_BYTES: usize = 256 << 10;
+/// Of standard input at once.
+const READ_BYTES: usize = 256 << 10;
+/// A batch is closed with the line that reaches this size: `batch.size` of Kafka's producers.
+const BATCH_BYTES: usize = 16 << 10;
+/// Pause before a batch is sent again.
+const RETRY: Duration = Duration::from_millis(100);
 /// Kafka's versions up to which topics go by name.
 const VERSION_MAX: i16 = 12;
 
@@ -75,22 +83,24 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     let topic = options.required("topic")?.to_owned();
     let reader = Reader::new(&options)?;
     let fixed = options.number::<i32>("partition")?;
-    let codec =
-        codec(options.get("compression-codec").or_else(|| property(&options, "compression.type")).unwrap_or("none"))?;
-    let acks = options.get("request-required-acks").or_else(|| property(&options, "acks")).unwrap_or("all");
+    let set = properties(&options, &["acks", "compression.type"])?;
+    let asked = options.get("compression-codec").or(options.has("compression-codec").then_some("gzip"));
+    let codec = codec(asked.or(set.get("compression.type").map(String::as_str)).unwrap_or("none"))?;
+    let acks = options.get("request-required-acks").or(set.get("acks").map(String::as_str)).unwrap_or("all");
     let acks = match acks {
         "all" | "-1" => -1,
         "1" => 1,
         "0" => 0,
         other => return usage(format!("Invalid value {other} for request-required-acks")),
     };
-    let mut client = client(&options)?;
+    let mut client = client_waiting(&options, options.number("timeout-ms")?)?;
     let leaders = leaders_of_new(&mut client, &topic)?;
-    let clock = crate::base::Clock::system();
+    let producer = if acks == -1 { Some(Producer::new(&mut client)?) } else { None };
+    let clock = Clock::system();
     let prompts = std::io::stdin().is_terminal();
     let mut input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let mut sender = Sender { client, topic, leaders, codec, acks };
-    let (mut chunk, mut pending, mut number) = (vec![0; BATCH_BYTES], Vec::new(), 0u64);
+    let mut sender = Sender { client, topic, leaders, codec, acks, producer };
+    let (mut chunk, mut pending, mut number) = (vec![0; READ_BYTES], Vec::new(), 0u64);
     loop {
         if prompts {
             let _ = write!(std::io::stderr(), ">");
@@ -125,16 +135,6 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
             return Ok(());
         }
     }
-}
-
-fn property<'a>(options: &'a Options, key: &str) -> Option<&'a str> {
-    ["producer-property", "command-property"]
-        .iter()
-        .flat_map(|option| options.all(option))
-        .filter_map(|pair| pair.split_once('='))
-        .filter(|(name, _)| *name == key)
-        .map(|(_, value)| value)
-        .next_back()
 }
 
 fn codec(name: &str) -> Result<Codec, ToolError> {
@@ -187,36 +187,122 @@ fn murmur2(data: &[u8]) -> u32 {
     h ^ (h >> 15)
 }
 
+/// An idempotent producer: what is sent again is there once.
+struct Producer {
+    id: i64,
+    epoch: i16,
+    /// The next sequence number of each partition.
+    sequences: BTreeMap<i32, i32>,
+}
+
+impl Producer {
+    fn new(client: &mut Client) -> Result<Producer, ToolError> {
+        let request = InitProducerIdRequest::default().with_transactional_id(None).with_producer_id(ProducerId(-1));
+        let answer = client.retried(|client| {
+            let answer = client.call(To::Any, i16::MAX, &request)?;
+            ClientError::check(answer.error_code, None)?;
+            Ok(answer)
+        })?;
+        Ok(Producer { id: answer.producer_id.0, epoch: answer.producer_epoch, sequences: BTreeMap::new() })
+    }
+}
+
 struct Sender {
     client: Client,
     topic: String,
     leaders: BTreeMap<i32, i32>,
     codec: Codec,
     acks: i16,
+    producer: Option<Producer>,
 }
 
 impl Sender {
     fn send(&mut self, waiting: BTreeMap<i32, Vec<NewRecord>>) -> Result<(), ToolError> {
+        let size =
+            |record: &NewRecord| [&record.key, &record.value].into_iter().flatten().map(Bytes::len).sum::<usize>();
         for (partition, records) in waiting {
-            let Some(leader) = self.leaders.get(&partition).copied() else {
-                return failed(format!("Topic {} not present in metadata: partition {partition}", self.topic));
-            };
-            let batch = build::build(&BatchFields { codec: self.codec, ..BatchFields::default() }, &records)?;
-            let data = PartitionProduceData::default().with_index(partition).with_records(Some(Bytes::from(batch)));
-            let topic = TopicProduceData::default().with_name(topic_name(&self.topic)).with_partition_data(vec![data]);
-            let request = ProduceRequest::default()
-                .with_transactional_id(None::<TransactionalId>)
-                .with_acks(self.acks)
-                .with_timeout_ms(self.client.timeout().as_millis().min(i32::MAX as u128) as i32)
-                .with_topic_data(vec![topic]);
-            if self.acks == 0 {
-                self.client.tell(To::Node(leader), VERSION_MAX, &request)?;
-                continue;
+            let mut rest = &records[..];
+            while !rest.is_empty() {
+                let (mut bytes, mut count) = (0, 0);
+                while count < rest.len() && bytes < BATCH_BYTES {
+                    bytes += size(&rest[count]);
+                    count += 1;
+                }
+                let (batch, others) = rest.split_at(count);
+                self.send_batch(partition, batch)?;
+                rest = others;
             }
-            let answer = self.client.call(To::Node(leader), VERSION_MAX, &request)?;
-            for result in answer.responses.iter().flat_map(|topic| &topic.partition_responses) {
-                ClientError::check(result.error_code, result.error_message.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Sends a batch, and its halves where it is too large.
+    fn send_batch(&mut self, partition: i32, records: &[NewRecord]) -> Result<(), ToolError> {
+        match self.send_whole(partition, records) {
+            Err(error) if error.is(ResponseError::MessageTooLarge) && records.len() > 1 => {
+                let (first, second) = records.split_at(records.len() / 2);
+                self.send_batch(partition, first)?;
+                self.send_batch(partition, second)
             }
+            other => Ok(other?),
+        }
+    }
+
+    /// Until it is acknowledged, or the time is over: a broker may be away for a moment, or no longer lead the partition.
+    fn send_whole(&mut self, partition: i32, records: &[NewRecord]) -> Result<(), ClientError> {
+        let sequence = self.producer.as_ref().map(|producer| {
+            let sequence = producer.sequences.get(&partition).copied().unwrap_or(0);
+            (producer.id, producer.epoch, sequence)
+        });
+        let (producer_id, producer_epoch, base_sequence) = sequence.unwrap_or((-1, -1, -1));
+        let fields =
+            BatchFields { codec: self.codec, producer_id, producer_epoch, base_sequence, ..BatchFields::default() };
+        let batch = Bytes::from(build::build(&fields, records).expect("a codec packs what is in memory"));
+        let clock = Clock::system();
+        let deadline = clock.instant() + self.client.timeout();
+        loop {
+            match self.attempt(partition, &batch) {
+                Ok(()) => break,
+                // It had arrived: only the answer was lost.
+                Err(error) if sequence.is_some() && error.is(ResponseError::DuplicateSequenceNumber) => break,
+                // Without a producer id a second copy might be one too many.
+                Err(error @ ClientError::Unreachable { .. }) if sequence.is_none() => return Err(error),
+                Err(error) if error.may_pass() && clock.instant() < deadline => {
+                    std::thread::sleep(RETRY);
+                    self.client.forget();
+                    if let Ok(leaders) = partitions::leaders(&mut self.client, &[&self.topic]) {
+                        self.leaders =
+                            leaders.into_iter().map(|((_, partition), leader)| (partition, leader)).collect();
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(producer) = &mut self.producer {
+            let next = sequence_plus(base_sequence, records.len() as i32);
+            producer.sequences.insert(partition, next);
+        }
+        Ok(())
+    }
+
+    fn attempt(&mut self, partition: i32, batch: &Bytes) -> Result<(), ClientError> {
+        let Some(leader) = self.leaders.get(&partition).copied() else {
+            let message = format!("Topic {} not present in metadata: partition {partition}", self.topic);
+            return Err(ClientError::Refused { error: ResponseError::InvalidPartitions, message: Some(message) });
+        };
+        let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.clone()));
+        let topic = TopicProduceData::default().with_name(topic_name(&self.topic)).with_partition_data(vec![data]);
+        let request = ProduceRequest::default()
+            .with_transactional_id(None::<TransactionalId>)
+            .with_acks(self.acks)
+            .with_timeout_ms(self.client.timeout().as_millis().min(i32::MAX as u128) as i32)
+            .with_topic_data(vec![topic]);
+        if self.acks == 0 {
+            return self.client.tell(To::Node(leader), VERSION_MAX, &request);
+        }
+        let answer = self.client.call(To::Node(leader), VERSION_MAX, &request)?;
+        for result in answer.responses.iter().flat_map(|topic| &topic.partition_responses) {
+            ClientError::check(result.error_code, result.error_message.as_ref())?;
         }
         Ok(())
     }

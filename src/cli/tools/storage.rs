@@ -39,9 +39,12 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
 
 fn config(options: &Options) -> Result<BrokerConfig, ToolError> {
     let mut builder = BrokerConfigBuilder::new();
-    // An image may name a file that it never wrote: its configuration is the environment.
-    if let Some(path) = options.get("config").map(std::path::Path::new).filter(|path| path.exists()) {
-        builder = builder.properties_file(path).map_err(|e| ToolError::Failed(e.to_string()))?;
+    if let Some(path) = options.get("config").map(std::path::Path::new) {
+        // An image may name a file that it never wrote: its configuration is the environment.
+        let by_environment = ["KAFKA_LOG_DIRS", "KAFKA_LOG_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+        if path.exists() || !by_environment {
+            builder = builder.properties_file(path).map_err(|e| ToolError::Failed(e.to_string()))?;
+        }
     }
     let environment =
         std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));

@@ -56,9 +56,25 @@ Actions:
     optional_values: &[],
 };
 
+/// Which partitions of a description are shown.
+const FILTERS: [&str; 4] =
+    ["under-replicated-partitions", "unavailable-partitions", "under-min-isr-partitions", "at-min-isr-partitions"];
+
 pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     let options = Options::parse(&SPEC, arguments)?;
     let action = options.action(&["list", "describe", "create", "alter", "delete"])?;
+    for (option, with) in [
+        ("partitions", "create, alter"),
+        ("replication-factor", "create"),
+        ("if-not-exists", "create"),
+        ("replica-assignment", "create"),
+        ("config", "create"),
+        ("if-exists", "alter, delete, describe"),
+    ] {
+        if !with.split(", ").any(|one| one == action) {
+            options.refuse(&[option], action)?;
+        }
+    }
     let mut client = client(&options)?;
     match action {
         "list" => list(&mut client, &options),
@@ -139,24 +155,18 @@ fn describe(client: &mut Client, options: &Options) -> Result<(), ToolError> {
             configs.iter().find(|c| c.name == "min.insync.replicas").and_then(|c| c.shown().parse().ok()).unwrap_or(1);
         let mut partitions: Vec<_> = topic.partitions.iter().collect();
         partitions.sort_by_key(|p| p.partition_index);
-        let filters: [(&str, bool); 4] = [
-            ("under-replicated-partitions", false),
-            ("unavailable-partitions", false),
-            ("under-min-isr-partitions", false),
-            ("at-min-isr-partitions", false),
-        ]
-        .map(|(name, _)| (name, options.has(name)));
-        let filtered = filters.iter().any(|(_, on)| *on);
+        let filters: Vec<&str> = FILTERS.into_iter().filter(|filter| options.has(filter)).collect();
+        let filtered = !filters.is_empty();
         partitions.retain(|p| {
             !filtered
-                || filters.iter().filter(|(_, on)| *on).any(|(filter, _)| match *filter {
+                || filters.iter().any(|filter| match *filter {
                     "under-replicated-partitions" => p.isr_nodes.len() < p.replica_nodes.len(),
                     "unavailable-partitions" => p.leader_id.0 < 0,
                     "under-min-isr-partitions" => p.isr_nodes.len() < min_isr,
                     _ => p.isr_nodes.len() == min_isr,
                 })
         });
-        if options.has("topics-with-overrides") && !configs.iter().any(configs::Entry::is_topics_own) {
+        if options.has("topics-with-overrides") && overrides.is_empty() {
             continue;
         }
         if options.has("json") {
@@ -215,6 +225,14 @@ fn timeout_ms(client: &Client) -> i32 {
 
 fn create(client: &mut Client, options: &Options) -> Result<(), ToolError> {
     let name = options.required("topic")?;
+    for (option, what) in [("partitions", "partitions"), ("replication-factor", "replication factor")] {
+        if options.number::<i32>(option)?.is_some_and(|n| n < 1) {
+            return failed(format!("The {what} must be greater than 0"));
+        }
+    }
+    if options.has("replica-assignment") {
+        options.refuse(&["partitions", "replication-factor"], "replica-assignment")?;
+    }
     let configs = options.pairs("config")?.into_iter().map(|(key, value)| {
         CreatableTopicConfig::default()
             .with_name(StrBytes::from_string(key))

@@ -25,9 +25,11 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     let data_dir = Path::new(options.required("data-dir")?);
     let entries =
         std::fs::read_dir(data_dir).map_err(|e| ToolError::Failed(format!("listing {}: {e}", data_dir.display())))?;
-    let mut dirs: Vec<_> =
-        entries.flatten().map(|e| e.path()).filter(|p| p.join(files::PARTITION_METADATA).exists()).collect();
+    let mut dirs: Vec<_> = entries.flatten().map(|e| e.path()).filter(|path| is_partition(path)).collect();
     dirs.sort();
+    if dirs.is_empty() && !data_dir.join("meta.properties").exists() {
+        return failed(format!("{} is no data directory", data_dir.display()));
+    }
     let mut out = output();
     let (mut segments, mut batches, mut bytes) = (0, 0, 0);
     let mut damaged = Vec::new();
@@ -84,4 +86,13 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
     }
     out.flush()?;
     if damaged.is_empty() { Ok(()) } else { failed("") }
+}
+
+/// Also one that has lost the file which says so.
+fn is_partition(path: &Path) -> bool {
+    let has_segments = || {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|file| file.extension().is_some_and(|e| e == "log"))
+    };
+    path.join(files::PARTITION_METADATA).exists() || has_segments()
 }

@@ -27,6 +27,8 @@ pub struct Member {
     id: String,
     epoch: i32,
     subscribed: Vec<String>,
+    /// What the broker knows of `subscribed`.
+    told: Vec<String>,
     owned: BTreeSet<Partition>,
     /// What the broker is to be told of `owned`.
     untold: bool,
@@ -35,7 +37,7 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn join(group: &str, subscribed: Vec<String>) -> Result<Member, ToolError> {
+    pub fn join(group: &str) -> Result<Member, ToolError> {
         if group.is_empty() {
             return failed("The group id must not be empty");
         }
@@ -43,7 +45,8 @@ impl Member {
             group: group.to_owned(),
             id: uuid::Uuid::new_v4().to_string(),
             epoch: 0,
-            subscribed,
+            subscribed: Vec::new(),
+            told: Vec::new(),
             owned: BTreeSet::new(),
             untold: true,
             due: None,
@@ -51,18 +54,37 @@ impl Member {
         })
     }
 
+    /// Looks for topics that are to be read, and for who leads what we own.
+    pub fn look_up(&mut self, reader: &mut Reader) -> Result<(), ToolError> {
+        self.subscribed = reader.wanted.topics(&mut reader.client)?;
+        let topics: BTreeSet<&str> = self.owned.iter().map(|(topic, _)| topic.as_str()).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        if !topics.is_empty() {
+            reader.leaders.extend(partitions::leaders(&mut reader.client, &topics)?);
+        }
+        Ok(())
+    }
+
     /// A heartbeat, if one is due, and what follows from its answer.
     pub fn beat(&mut self, reader: &mut Reader, clock: &Clock) -> Result<(), ToolError> {
-        if !self.untold && self.due.is_some_and(|due| clock.instant() < due) {
+        if self.subscribed.is_empty() {
+            self.look_up(reader)?;
+            // Nothing matches yet: there is nothing to join for.
+            if self.subscribed.is_empty() {
+                return Ok(());
+            }
+        }
+        let news = self.untold || self.told != self.subscribed;
+        if !news && self.due.is_some_and(|due| clock.instant() < due) {
             return Ok(());
         }
         let mut request = self.request();
-        if self.epoch == 0 {
+        if self.epoch == 0 || self.told != self.subscribed {
             let names = self.subscribed.iter().map(|name| topic_name(name)).collect();
-            request = request
-                .with_rebalance_timeout_ms(REBALANCE_TIMEOUT_MS)
-                .with_subscribed_topic_names(Some(names))
-                .with_topic_partitions(Some(Vec::new()));
+            request = request.with_subscribed_topic_names(Some(names));
+        }
+        if self.epoch == 0 {
+            request = request.with_rebalance_timeout_ms(REBALANCE_TIMEOUT_MS).with_topic_partitions(Some(Vec::new()));
         } else if self.untold {
             request = request.with_topic_partitions(Some(self.owned_by_id(reader)?));
         }
@@ -77,14 +99,10 @@ impl Member {
                 self.untold = true;
                 return Ok(());
             }
-            Err(ClientError::Refused { error, .. }) if error.is_retriable() => {
-                self.due = Some(clock.instant() + super::WAIT);
-                self.untold = false;
-                return Ok(());
-            }
             other => other?,
         }
         self.epoch = answer.member_epoch;
+        self.told = self.subscribed.clone();
         self.untold = false;
         self.due = Some(clock.instant() + Duration::from_millis(answer.heartbeat_interval_ms.max(1) as u64));
         if let Some(assignment) = answer.assignment {
@@ -119,7 +137,7 @@ impl Member {
                 (partition, offset)
             }));
             if !unknown.is_empty() {
-                reader.place(&unknown)?;
+                reader.place(&unknown, reader.reset)?;
             }
         }
         self.owned = target;
@@ -127,8 +145,9 @@ impl Member {
         Ok(())
     }
 
-    pub fn processed(&mut self, partition: Partition, next: i64) {
-        self.processed.insert(partition, next);
+    /// The next offsets of what was printed.
+    pub fn processed(&mut self, printed: Vec<(Partition, i64)>) {
+        self.processed.extend(printed);
     }
 
     /// Commits what was processed since the last time.
@@ -137,7 +156,7 @@ impl Member {
             return Ok(());
         }
         let mut topics: BTreeMap<String, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-        for ((topic, partition), offset) in std::mem::take(&mut self.processed) {
+        for ((topic, partition), offset) in self.processed.clone() {
             let one = OffsetCommitRequestPartition::default()
                 .with_partition_index(partition)
                 .with_committed_offset(offset)
@@ -162,6 +181,7 @@ impl Member {
                 other => other?,
             }
         }
+        self.processed.clear();
         Ok(())
     }
 

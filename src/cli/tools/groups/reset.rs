@@ -20,37 +20,41 @@ const TARGETS: [&str; 8] =
 pub fn run(client: &mut Client, options: &Options) -> Result<(), ToolError> {
     let target = options.action(&TARGETS)?;
     let mut out = output();
-    for group in chosen(client, options)? {
-        let state = listed(client)?.into_iter().find(|one| one.id == group).map(|one| one.state);
+    let groups = chosen(client, options)?;
+    let rows = match options.get("from-file") {
+        Some(path) => Some(from_file(path, groups.len() > 1)?),
+        None => None,
+    };
+    for group in &groups {
+        let state = listed(client)?.into_iter().find(|one| one.id == *group).map(|one| one.state);
         if let Some(state) = state.filter(|state| state != "Empty" && state != "Dead") {
             return failed(format!(
                 "Error: Assignments can only be reset if the group '{group}' is inactive, but the current state is {state}."
             ));
         }
-        let current = committed(client, &group)?;
-        let wanted = if target == "from-file" {
-            from_file(options.required("from-file")?)?
-        } else {
-            let scope = match (options.has("all-topics"), options.has("topic")) {
-                (true, false) => current.keys().cloned().collect(),
-                (false, true) => named_partitions(client, options)?,
-                _ => return usage("One of the reset scopes should be defined: --all-topics, --topic."),
-            };
-            offsets(client, options, target, &scope, &current)?
+        let current = committed(client, group)?;
+        let asked: BTreeMap<Partition, i64> = rows
+            .iter()
+            .flatten()
+            .filter(|row| row.group.as_ref().is_none_or(|name| name == group))
+            .map(|row| (row.partition.clone(), row.offset))
+            .collect();
+        let scope = match (options.has("all-topics"), options.has("topic")) {
+            _ if rows.is_some() => asked.keys().cloned().collect(),
+            (true, false) => current.keys().cloned().collect(),
+            (false, true) => named_partitions(client, options)?,
+            _ => return usage("One of the reset scopes should be defined: --all-topics, --topic."),
         };
+        let wanted = offsets(client, options, target, &scope, &current, &asked)?;
         if options.has("execute") {
-            commit(client, &group, &wanted)?;
+            commit(client, group, &wanted)?;
         } else if !options.has("export") && !options.has("dry-run") {
-            eprintln!(
-                "WARN: No action will be performed as the --execute option is missing. In a future major release, the \
-                 default behavior of this command will be to prompt the user before executing the reset rather than \
-                 doing a dry run. You should add the --dry-run option explicitly if you are scripting this command and \
-                 want to keep the current default behavior without prompting."
-            );
+            eprintln!("WARN: No action will be performed as the --execute option is missing.");
         }
         if options.has("export") {
             for ((topic, partition), offset) in &wanted {
-                writeln!(out, "\"{topic}\",{partition},{offset}")?;
+                let group = if groups.len() > 1 { format!("{group},") } else { String::new() };
+                writeln!(out, "{group}{topic},{partition},{offset}")?;
             }
             continue;
         }
@@ -64,12 +68,14 @@ pub fn run(client: &mut Client, options: &Options) -> Result<(), ToolError> {
     Ok(out.flush()?)
 }
 
+/// Where each partition is to go, within what is there. `asked` is what a file asks for.
 fn offsets(
     client: &mut Client,
     options: &Options,
     target: &str,
     scope: &[Partition],
     current: &BTreeMap<Partition, i64>,
+    asked: &BTreeMap<Partition, i64>,
 ) -> Result<BTreeMap<Partition, i64>, ToolError> {
     if scope.is_empty() {
         return Ok(BTreeMap::new());
@@ -102,6 +108,7 @@ fn offsets(
             "to-earliest" => first,
             "to-latest" => last,
             "to-current" => now.unwrap_or(last),
+            "from-file" => asked[partition],
             "to-offset" => options.number::<i64>("to-offset")?.unwrap_or(0),
             "shift-by" => match now {
                 Some(now) => now.saturating_add(options.number::<i64>("shift-by")?.unwrap_or(0)),
@@ -130,20 +137,36 @@ fn offsets(
     Ok(found)
 }
 
-/// Lines `topic,partition,offset`, as `--export` writes them.
-fn from_file(path: &str) -> Result<BTreeMap<Partition, i64>, ToolError> {
+struct Row {
+    /// Of a file for several groups.
+    group: Option<String>,
+    partition: Partition,
+    offset: i64,
+}
+
+/// Lines `topic,partition,offset`, as `--export` writes them; for several groups with the group in front.
+fn from_file(path: &str, several: bool) -> Result<Vec<Row>, ToolError> {
     let text = std::fs::read_to_string(path).map_err(|e| ToolError::Failed(format!("{path}: {e}")))?;
-    let mut found = BTreeMap::new();
+    let wrong = |line: &str| {
+        let form = if several { "group,topic,partition,offset" } else { "topic,partition,offset" };
+        ToolError::Failed(format!("{path}: '{line}' is not {form}"))
+    };
+    let mut rows = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let mut fields = line.rsplitn(3, ',').map(|field| field.trim().trim_matches('"'));
-        let mut next = || fields.next().unwrap_or_default();
-        let (offset, partition, topic) = (next().parse(), next().parse(), next());
-        match (topic.is_empty(), partition, offset) {
-            (false, Ok(partition), Ok(offset)) => drop(found.insert((topic.to_owned(), partition), offset)),
-            _ => return failed(format!("{path}: '{line}' is not topic,partition,offset")),
+        let fields: Vec<&str> = line.split(',').map(|field| field.trim().trim_matches('"')).collect();
+        let (group, fields) = match &fields[..] {
+            [group, rest @ ..] if several => (Some((*group).to_owned()), rest),
+            all => (None, all),
+        };
+        let [topic, partition, offset] = fields else { return Err(wrong(line)) };
+        let (partition, offset): (i32, i64) =
+            partition.parse().ok().zip(offset.parse().ok()).ok_or_else(|| wrong(line))?;
+        if offset < 0 {
+            return failed(format!("{path}: Invalid negative offset: '{line}'"));
         }
+        rows.push(Row { group, partition: ((*topic).to_owned(), partition), offset });
     }
-    Ok(found)
+    Ok(rows)
 }
 
 fn commit(client: &mut Client, group: &str, wanted: &BTreeMap<Partition, i64>) -> Result<(), ToolError> {
