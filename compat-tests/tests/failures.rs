@@ -380,8 +380,9 @@ fn fsyncs_per_transaction() {
             let before = lines_with(&trace, "sync(");
             (0..50).for_each(|_| transaction());
             let count = lines_with(&trace, "sync(") - before;
-            // What comes after the last answer may be missing, and a checkpoint may fall into the count.
-            assert!((99..=160).contains(&count), "{count} syncs for 50 transactions, {key}, {protocol:?}");
+            // What comes after the last answer may be missing; three at most, where none can go together, and a checkpoint may
+            // fall into the count.
+            assert!((99..=180).contains(&count), "{count} syncs for 50 transactions, {key}, {protocol:?}");
         }
     }
 }
