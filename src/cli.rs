@@ -103,6 +103,7 @@ fn run_broker(run: RunArguments) -> Result<bool, StartError> {
     let elapsed = clock.instant().duration_since(begun);
     tracing::info!(
         listeners = listeners.join(","),
+        console = broker.console().map(tracing::field::display),
         cluster_id = broker.cluster_id(),
         data_dir = %broker.data_dir().display(),
         elapsed_ms = elapsed.as_millis() as u64,

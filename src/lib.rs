@@ -5,6 +5,7 @@
 pub mod base;
 
 pub mod config;
+pub mod metrics;
 pub mod record;
 
 pub mod client;
@@ -21,6 +22,7 @@ pub mod broker;
 
 pub mod api;
 
+pub mod console;
 pub mod net;
 
 pub mod server;

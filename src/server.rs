@@ -8,13 +8,15 @@
 //! # }
 //! ```
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::Clock;
 use crate::base::shutdown::Shutdown;
 use crate::broker::{BrokerOptions, BrokerState, Endpoint, StartError};
-use crate::config::{BrokerConfig, BrokerConfigBuilder};
+use crate::config::{BrokerConfig, BrokerConfigBuilder, BrokerValues};
+use crate::console;
 use crate::net::listener::{self, Threads};
 
 /// Threads that serve connections at most, however many cores there are.
@@ -25,6 +27,8 @@ pub struct Broker {
     state: Arc<BrokerState>,
     shutdown: Shutdown,
     threads: Option<Threads>,
+    console: Option<std::thread::JoinHandle<()>>,
+    console_at: Option<SocketAddr>,
     /// Removed with the broker, if it was made for it.
     _temporary: Option<TemporaryDir>,
 }
@@ -62,6 +66,11 @@ impl Broker {
         self.state.endpoints()
     }
 
+    /// Where HTTP is answered, if `ottla.console.listener` asks for it.
+    pub fn console(&self) -> Option<SocketAddr> {
+        self.console_at
+    }
+
     pub fn cluster_id(&self) -> &str {
         &self.state.cluster_id
     }
@@ -94,6 +103,9 @@ impl Broker {
         self.shutdown.begin();
         if let Some(threads) = self.threads.take() {
             threads.join();
+        }
+        if let Some(console) = self.console.take() {
+            let _ = console.join();
         }
         self.state.stop()
     }
@@ -176,6 +188,13 @@ impl BrokerBuilder {
                 (Ok(_), None) => {}
             }
         }
+        let console = match config.get_string("ottla.console.listener") {
+            None => None,
+            Some(address) => Some(
+                console::bind(&address)
+                    .map_err(|e| StartError::Failed(format!("binding ottla.console.listener {address}: {e}")))?,
+            ),
+        };
         let state = Arc::new(BrokerState::start(BrokerOptions {
             config: config.clone(),
             clock: self.clock,
@@ -197,7 +216,15 @@ impl BrokerBuilder {
         let count = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
         let threads = listener::start(&state, bound, count, &shutdown.stopping())
             .map_err(|e| StartError::Failed(format!("starting the network threads: {e}")))?;
-        Ok(Broker { state, shutdown, threads: Some(threads), _temporary: temporary })
+        let (console, console_at) = match console {
+            None => (None, None),
+            Some((listener, at)) => {
+                let thread = console::start(&state, listener, shutdown.stopping())
+                    .map_err(|e| StartError::Failed(format!("starting the console: {e}")))?;
+                (Some(thread), Some(at))
+            }
+        };
+        Ok(Broker { state, shutdown, threads: Some(threads), console, console_at, _temporary: temporary })
     }
 }
 

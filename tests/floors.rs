@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 /// Modules by floor, lowest first. `lib.rs` lists them in this order.
 const FLOORS: &[&[&str]] = &[
     &["base"],
-    &["config", "record"],
+    &["config", "metrics", "record"],
     &["client", "log", "wal"],
     &["tier"],
     &["topic"],
     &["coordinator"],
     &["broker"],
     &["api"],
-    &["net"],
+    &["console", "net"],
     &["server"],
     &["cli"],
 ];

@@ -53,6 +53,10 @@ impl Cache {
         })
     }
 
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub fn has(&self, key: &ChunkKey) -> bool {
         self.chunks.contains_key(key)
     }

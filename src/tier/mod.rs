@@ -6,6 +6,7 @@
 
 mod cache;
 mod manifest;
+mod stats;
 mod store;
 mod upload;
 
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use cache::{Cache, ChunkKey};
 pub use manifest::{Entry, MANIFEST, Manifest};
+pub use stats::Stats;
 pub use store::{S3Options, Store, StoreError};
 pub use upload::upload;
 
@@ -47,6 +49,7 @@ pub struct Tier {
     clock: Clock,
     asked: tokio::sync::mpsc::UnboundedSender<Request>,
     waiting: Mutex<HashMap<ChunkKey, Waiting>>,
+    stats: Stats,
 }
 
 struct Waiting {
@@ -73,8 +76,24 @@ impl Tier {
     ) -> Result<(Arc<Tier>, Downloads), String> {
         let cache = Cache::new(cache_dir.clone(), cache_bytes).map_err(|e| format!("{}: {e}", cache_dir.display()))?;
         let (asked, requests) = tokio::sync::mpsc::unbounded_channel();
-        let tier = Tier { store: Arc::new(store), cache: Mutex::new(cache), clock, asked, waiting: Mutex::default() };
+        let tier = Tier {
+            store: Arc::new(store),
+            cache: Mutex::new(cache),
+            clock,
+            asked,
+            waiting: Mutex::default(),
+            stats: Stats::default(),
+        };
         Ok((Arc::new(tier), Downloads(requests)))
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Bytes of pieces on the disk.
+    pub fn cached_bytes(&self) -> u64 {
+        lock(&self.cache).bytes()
     }
 
     /// A piece of a segment, if it is here; else it is sent for, and `wake` called when it has come or failed.
@@ -149,7 +168,8 @@ impl Tier {
         }
     }
 
-    async fn download(&self, request: &Request) -> Result<(), String> {
+    /// Answers how many bytes have come.
+    async fn download(&self, request: &Request) -> Result<u64, String> {
         let Request { key, entry, folder } = request;
         let row = entry.chunks.get(key.chunk).ok_or("a piece that is not there")?;
         let name = format!("{folder}/{}", entry.object("log"));
@@ -161,7 +181,8 @@ impl Tier {
             }
             match self.store.get(&name, range.clone()).await {
                 Ok(bytes) if bytes.len() == row.bytes as usize && crc32c::crc32c(&bytes) == row.crc32c => {
-                    return lock(&self.cache).insert(*key, row, &bytes).map_err(|e| e.to_string());
+                    lock(&self.cache).insert(*key, row, &bytes).map_err(|e| e.to_string())?;
+                    return Ok(bytes.len() as u64);
                 }
                 Ok(_) => why = format!("{name}: the store has answered other bytes than were put there"),
                 Err(error) => why = format!("{name}: {error}"),
@@ -181,6 +202,12 @@ impl Downloads {
             let Some(tier) = tier.upgrade() else { return };
             tokio::spawn(async move {
                 let result = tier.download(&request).await;
+                tier.stats.fetches.add(1);
+                match &result {
+                    Ok(bytes) => tier.stats.fetched_bytes.add(*bytes),
+                    Err(_) => tier.stats.fetch_errors.add(1),
+                }
+                let result = result.map(drop);
                 tier.arrived(request.key, result);
                 drop(permit);
             });

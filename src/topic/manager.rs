@@ -17,7 +17,7 @@ use super::{METADATA_TOPIC, Topic, TopicSettings, collision_key};
 use crate::base::{Clock, ProducerId, TopicId};
 use crate::config::{BrokerConfig, BrokerValues, DynamicBrokerConfig, TopicConfig};
 use crate::log;
-use crate::tier::Store;
+use crate::tier::{Store, Tier};
 
 /// Directories made before a new topic is acknowledged; those of further partitions follow in the background.
 const DIRECTORIES_AT_ONCE: u32 = 16;
@@ -143,6 +143,19 @@ impl TopicManager {
 
     pub fn env(&self) -> &PartitionEnv {
         &self.env
+    }
+
+    /// Where sealed segments go, if they go anywhere.
+    pub fn tier(&self) -> Option<&Arc<Tier>> {
+        self.env.remote.get().map(|store| &store.tier)
+    }
+
+    /// Bytes of segments in the store.
+    pub fn remote_bytes(&self) -> u64 {
+        let tiered = self.topics().into_iter().filter(|topic| topic.settings().resolved.remote_storage_enable);
+        let partitions = tiered.flat_map(|topic| topic.partitions().to_vec());
+        let bytes = partitions.filter_map(|partition| partition.manifest(&self.env).ok());
+        bytes.map(|manifest| manifest.entries.iter().map(|entry| entry.bytes).sum::<u64>()).sum()
     }
 
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {

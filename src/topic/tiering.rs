@@ -149,12 +149,15 @@ impl Work<'_> {
         let folder = partition.remote_folder(self.store);
         if settings.known && config.remote_storage_enable && !config.remote_log_copy_disable {
             for segment in partition.to_be_copied(env, config)? {
-                let entry = match upload(&self.store.tier.store, &folder, &segment).await {
-                    Ok(entry) => entry,
-                    // Dropped meanwhile.
-                    Err(StoreError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => break,
-                    Err(error) => return Err(Trouble::Store(error)),
-                };
+                let stats = self.store.tier.stats();
+                let copied = upload(&self.store.tier.store, &folder, &segment).await;
+                // Dropped meanwhile.
+                if matches!(&copied, Err(StoreError::File(error)) if error.kind() == std::io::ErrorKind::NotFound) {
+                    break;
+                }
+                stats.copies.add(1);
+                let entry = copied.inspect_err(|_| stats.copy_errors.add(1))?;
+                stats.copied_bytes.add(entry.bytes);
                 partition.copied(env, entry)?;
                 tracing::debug!(%partition, base_offset = segment.base_offset, bytes = segment.bytes, "segment copied");
                 // Its local copy may be one too many.
@@ -196,7 +199,9 @@ impl Work<'_> {
     }
 
     async fn delete(&self, object: &str) -> Result<(), StoreError> {
-        self.store.tier.store.delete(object).await
+        let stats = self.store.tier.stats();
+        stats.deletes.add(1);
+        self.store.tier.store.delete(object).await.inspect_err(|_| stats.delete_errors.add(1))
     }
 
     /// Deletes what no manifest names: left by a crash, or by a deletion that could not be carried out. Nothing is copied

@@ -8,6 +8,8 @@ use super::{ConfigKey, key};
 
 #[rustfmt::skip]
 pub(super) const KEYS: &[ConfigKey] = &[
+    key("ottla.console.listener", String, None, NonEmptyString, ReadOnly, Honoured,
+        "host:port on which /health and /metrics (Prometheus) are answered by HTTP; nothing is where it is not set. Ottla's own.").internal(),
     key("ottla.remote.cache.bytes", Long, Some("268435456"), AtLeast(0), ReadOnly, Honoured,
         "Disk for pieces of tiered segments that were read lately, in bytes; at least 32 MiB are taken. Ottla's own.").internal(),
     key("ottla.remote.store.s3.endpoint", String, None, NonEmptyString, ReadOnly, Honoured,
