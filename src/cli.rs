@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
             say(concat!("ottla ", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
-        Command::Tool(tool, arguments) => tools::run(tool, arguments),
+        Command::Tool(tool, arguments) => tools::run(tool, &arguments),
         Command::Run(run) => {
             keep_memory_small();
             start_logs(run.log_format);
@@ -146,10 +146,7 @@ fn configure(run: RunArguments) -> Result<(BrokerConfig, Vec<Notice>), StartErro
     if let Some(path) = &run.config {
         builder = builder.properties_file(path).map_err(bad)?;
     }
-    builder = builder.environment(std::env::vars_os().filter_map(|(key, value)| {
-        // Variables that are no text are none of ours.
-        Some((key.into_string().ok()?, value.into_string().ok()?))
-    }));
+    builder = builder.environment(environment());
     for argument in &run.overrides {
         builder = builder.override_with(argument).map_err(bad)?;
     }
@@ -163,6 +160,11 @@ fn configure(run: RunArguments) -> Result<(BrokerConfig, Vec<Notice>), StartErro
         builder = builder.set("log.dirs", dir.to_string_lossy());
     }
     builder.build().map_err(bad)
+}
+
+/// Variables that are no text are none of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// One line for all keys that change nothing, one for all that nobody knows.

@@ -23,6 +23,8 @@ const VERSION: i16 = 0;
 const ENTRY_BYTES: usize = 34;
 
 impl AbortedTransaction {
+    pub const BYTES: usize = ENTRY_BYTES;
+
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&VERSION.to_be_bytes());
         for field in [self.producer_id, self.first_offset, self.last_offset, self.last_stable_offset] {
@@ -30,7 +32,8 @@ impl AbortedTransaction {
         }
     }
 
-    fn decode(entry: &[u8]) -> Option<AbortedTransaction> {
+    /// `None` if it is none.
+    pub fn decode(entry: &[u8]) -> Option<AbortedTransaction> {
         let (version, fields) = entry.split_first_chunk::<2>()?;
         let mut fields = fields.chunks_exact(8).map(|f| i64::from_be_bytes(f.try_into().expect("eight bytes")));
         let mut field = || fields.next();

@@ -4,14 +4,14 @@
 //! Synchronous: the caller holds the partition's lock for what takes `&mut Log`. Never knows topic names beyond its
 //! directory, nor tokio, nor wire messages. Called by `topic` only.
 
-mod aborted;
+pub mod aborted;
 mod append;
 mod by_time;
 pub mod chunk;
 pub mod cleaner;
 mod epochs;
 pub mod files;
-mod index;
+pub mod index;
 mod indexes;
 mod producers;
 mod recovery;

@@ -8,7 +8,9 @@ use bytes::Buf;
 
 use super::options::{Options, Spec};
 use super::{ToolError, failed, output};
+use crate::log::aborted::AbortedTransaction;
 use crate::log::files;
+use crate::log::index::{Entry, OffsetEntry, TimeEntry};
 use crate::record::batch::{BatchHeader, HEADER_BYTES, crc_matches};
 use crate::record::compress::{self, Codec};
 use crate::record::control::Marker;
@@ -44,8 +46,12 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
         match extension {
             "log" => damaged += dump_batches(&mut out, path, &options)?,
             "index" if bytes()?.is_empty() => writeln!(out, "{file} is empty.")?,
-            "index" => dump_index(&mut out, &bytes()?, base_offset(path)?)?,
-            "timeindex" => dump_time_index(&mut out, &bytes()?, base_offset(path)?)?,
+            "index" => dump_index(&mut out, &bytes()?, base_offset(path)?, |entry: OffsetEntry| {
+                format!("offset: {} position: {}", entry.offset, entry.position)
+            })?,
+            "timeindex" => dump_index(&mut out, &bytes()?, base_offset(path)?, |entry: TimeEntry| {
+                format!("timestamp: {} offset: {}", entry.timestamp, entry.offset)
+            })?,
             "txnindex" => dump_aborted(&mut out, &bytes()?)?,
             "snapshot" => dump_producers(&mut out, &bytes()?)?,
             _ => eprintln!("Ignoring unknown file {file}"),
@@ -57,7 +63,9 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
 
 fn base_offset(path: &Path) -> Result<i64, ToolError> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    stem.parse().map_err(|_| ToolError::Failed(format!("{} is not named by an offset", path.display())))
+    // Offsets of entries are counted from it.
+    let offset = stem.parse().ok().filter(|offset| (0..=i64::MAX - i64::from(u32::MAX)).contains(offset));
+    offset.ok_or_else(|| ToolError::Failed(format!("{} is not named by an offset", path.display())))
 }
 
 /// Answers how many batches are damaged.
@@ -215,45 +223,36 @@ fn whole(rest: &[u8]) -> Result<(), ToolError> {
     }
 }
 
-/// Entries of 8 bytes. What an open file has been given ahead is zero.
-fn dump_index(out: &mut impl Write, mut bytes: &[u8], base: i64) -> Result<(), ToolError> {
-    let mut first = true;
-    while bytes.len() >= 8 {
-        let (offset, position) = (bytes.get_i32(), bytes.get_i32());
-        if !first && offset == 0 {
+/// Entries as `line` shows them, up to the room that an open file has been given ahead, which is zero.
+fn dump_index<E: Entry>(
+    out: &mut impl Write,
+    bytes: &[u8],
+    base: i64,
+    line: impl Fn(E) -> String,
+) -> Result<(), ToolError> {
+    let entries = bytes.chunks_exact(E::BYTES);
+    let rest = entries.remainder();
+    for (at, entry) in entries.enumerate() {
+        if at > 0 && entry.iter().all(|byte| *byte == 0) {
             break;
         }
-        first = false;
-        writeln!(out, "offset: {} position: {position}", base.saturating_add(i64::from(offset)))?;
+        writeln!(out, "{}", line(E::decode(entry, base)))?;
     }
-    whole(bytes)
+    whole(rest)
 }
 
-/// Entries of 12 bytes.
-fn dump_time_index(out: &mut impl Write, mut bytes: &[u8], base: i64) -> Result<(), ToolError> {
-    let mut first = true;
-    while bytes.len() >= 12 {
-        let (timestamp, offset) = (bytes.get_i64(), bytes.get_i32());
-        if !first && offset == 0 {
-            break;
-        }
-        first = false;
-        writeln!(out, "timestamp: {timestamp} offset: {}", base.saturating_add(i64::from(offset)))?;
-    }
-    whole(bytes)
-}
-
-/// Entries of 34 bytes: Kafka's `AbortedTxn`.
-fn dump_aborted(out: &mut impl Write, mut bytes: &[u8]) -> Result<(), ToolError> {
-    while bytes.len() >= 34 {
-        let version = bytes.get_i16();
-        let (producer, first, last, stable) = (bytes.get_i64(), bytes.get_i64(), bytes.get_i64(), bytes.get_i64());
+fn dump_aborted(out: &mut impl Write, bytes: &[u8]) -> Result<(), ToolError> {
+    let entries = bytes.chunks_exact(AbortedTransaction::BYTES);
+    let rest = entries.remainder();
+    for entry in entries {
+        let Some(one) = AbortedTransaction::decode(entry) else { return failed("an entry is damaged") };
         writeln!(
             out,
-            "version: {version} producerId: {producer} firstOffset: {first} lastOffset: {last} lastStableOffset: {stable}"
+            "version: 0 producerId: {} firstOffset: {} lastOffset: {} lastStableOffset: {}",
+            one.producer_id, one.first_offset, one.last_offset, one.last_stable_offset
         )?;
     }
-    whole(bytes)
+    whole(rest)
 }
 
 /// Version, CRC, and entries: Kafka's `ProducerStateManager`.

@@ -31,7 +31,7 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
             Err(_) => return usage(format!("Malformed time argument {number}")),
         },
     };
-    let pattern = whole_name(options.get("topic").unwrap_or(".*"))?;
+    let pattern = partitions::whole_name(options.get("topic").unwrap_or(".*"))?;
     let wanted: Option<Vec<i32>> = match options.get("partitions") {
         None => None,
         Some(list) => Some(list.split(',').map(|n| n.trim().parse()).collect::<Result<_, _>>().map_err(|_| {
@@ -66,11 +66,4 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
         }
     }
     Ok(out.flush()?)
-}
-
-/// A regular expression over whole names; commas are alternatives, as in Kafka's `IncludeList`.
-pub fn whole_name(pattern: &str) -> Result<regex::Regex, ToolError> {
-    let pattern = pattern.trim().replace(',', "|");
-    regex::Regex::new(&format!("^(?:{pattern})$"))
-        .map_err(|e| ToolError::Usage(format!("{pattern} is no regular expression: {e}")))
 }

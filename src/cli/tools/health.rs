@@ -68,9 +68,8 @@ fn own_address(config: Option<&str>) -> Result<String, ToolError> {
     if let Some(path) = config.or_else(mounted) {
         builder = builder.properties_file(Path::new(path)).map_err(|e| ToolError::Failed(e.to_string()))?;
     }
-    let environment =
-        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    let (config, _) = builder.environment(environment).build().map_err(|e| ToolError::Failed(e.to_string()))?;
+    let (config, _) =
+        builder.environment(crate::cli::environment()).build().map_err(|e| ToolError::Failed(e.to_string()))?;
     let first = config.listeners().iter().find(|one| !config.is_controller_listener(&one.name));
     Ok(match first {
         Some(listener) => {

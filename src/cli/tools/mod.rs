@@ -27,63 +27,51 @@ use options::Options;
 /// For one whole request; Kafka's tools wait as long (`default.api.timeout.ms`).
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tool {
-    ApiVersions,
-    Cluster,
-    Configs,
-    Consume,
-    DumpLog,
-    GetOffsets,
-    Groups,
-    Health,
-    Produce,
-    Storage,
-    Topics,
-    Verify,
-}
-
-struct Names {
-    tool: Tool,
+/// A command, with its names.
+pub struct Tool {
     /// `ottla topics`
     ours: &'static str,
-    /// `kafka-topics`; empty where Kafka has none.
-    kafkas: &'static str,
+    /// `kafka-topics`
+    kafkas: Option<&'static str>,
     run: fn(&[String]) -> Result<(), ToolError>,
 }
 
-const TOOLS: [Names; 12] = [
-    names(Tool::ApiVersions, "api-versions", "kafka-broker-api-versions", api_versions::run),
-    names(Tool::Cluster, "cluster", "kafka-cluster", cluster::run),
-    names(Tool::Configs, "configs", "kafka-configs", configs::run),
-    names(Tool::Consume, "consume", "kafka-console-consumer", consume::run),
-    names(Tool::DumpLog, "dump-log", "kafka-dump-log", dump_log::run),
-    names(Tool::GetOffsets, "get-offsets", "kafka-get-offsets", get_offsets::run),
-    names(Tool::Groups, "groups", "kafka-consumer-groups", groups::run),
-    names(Tool::Health, "health", "", health::run),
-    names(Tool::Produce, "produce", "kafka-console-producer", produce::run),
-    names(Tool::Storage, "storage", "kafka-storage", storage::run),
-    names(Tool::Topics, "topics", "kafka-topics", topics::run),
-    names(Tool::Verify, "verify", "", verify::run),
+#[rustfmt::skip]
+static TOOLS: [Tool; 12] = [
+    Tool { ours: "api-versions", kafkas: Some("kafka-broker-api-versions"), run: api_versions::run },
+    Tool { ours: "cluster", kafkas: Some("kafka-cluster"), run: cluster::run },
+    Tool { ours: "configs", kafkas: Some("kafka-configs"), run: configs::run },
+    Tool { ours: "consume", kafkas: Some("kafka-console-consumer"), run: consume::run },
+    Tool { ours: "dump-log", kafkas: Some("kafka-dump-log"), run: dump_log::run },
+    Tool { ours: "get-offsets", kafkas: Some("kafka-get-offsets"), run: get_offsets::run },
+    Tool { ours: "groups", kafkas: Some("kafka-consumer-groups"), run: groups::run },
+    Tool { ours: "health", kafkas: None, run: health::run },
+    Tool { ours: "produce", kafkas: Some("kafka-console-producer"), run: produce::run },
+    Tool { ours: "storage", kafkas: Some("kafka-storage"), run: storage::run },
+    Tool { ours: "topics", kafkas: Some("kafka-topics"), run: topics::run },
+    Tool { ours: "verify", kafkas: None, run: verify::run },
 ];
 
-const fn names(
-    tool: Tool,
-    ours: &'static str,
-    kafkas: &'static str,
-    run: fn(&[String]) -> Result<(), ToolError>,
-) -> Names {
-    Names { tool, ours, kafkas, run }
-}
-
 impl Tool {
-    pub fn named(name: &str) -> Option<Tool> {
-        TOOLS.iter().find(|names| names.ours == name).map(|names| names.tool)
+    pub fn named(name: &str) -> Option<&'static Tool> {
+        TOOLS.iter().find(|tool| tool.ours == name)
     }
 
     /// By the name of Kafka's script, without `.sh`.
-    pub fn of_kafka(script: &str) -> Option<Tool> {
-        TOOLS.iter().find(|names| !names.kafkas.is_empty() && names.kafkas == script).map(|names| names.tool)
+    pub fn of_kafka(script: &str) -> Option<&'static Tool> {
+        TOOLS.iter().find(|tool| tool.kafkas == Some(script))
+    }
+}
+
+impl std::fmt::Debug for Tool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.ours)
+    }
+}
+
+impl PartialEq for Tool {
+    fn eq(&self, other: &Tool) -> bool {
+        self.ours == other.ours
     }
 }
 
@@ -125,9 +113,8 @@ fn usage<T>(message: impl Into<String>) -> Result<T, ToolError> {
 }
 
 /// Runs a command. Every failure has exit code 1, where some of Kafka's tools have 0.
-pub fn run(tool: Tool, arguments: Vec<String>) -> ExitCode {
-    let names = TOOLS.iter().find(|names| names.tool == tool).expect("every tool has its names");
-    match (names.run)(&arguments) {
+pub fn run(tool: &Tool, arguments: &[String]) -> ExitCode {
+    match (tool.run)(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ToolError::Help(text)) => {
             super::say(text);
@@ -140,7 +127,7 @@ pub fn run(tool: Tool, arguments: Vec<String>) -> ExitCode {
             ExitCode::from(super::EXIT_FAILED)
         }
         Err(ToolError::Usage(why)) => {
-            eprintln!("{why}\nTry 'ottla {} --help'.", names.ours);
+            eprintln!("{why}\nTry 'ottla {} --help'.", tool.ours);
             ExitCode::from(super::EXIT_FAILED)
         }
     }
@@ -192,7 +179,7 @@ fn output() -> std::io::BufWriter<std::io::Stdout> {
     std::io::BufWriter::new(std::io::stdout())
 }
 
-/// Rows in columns of two spaces between, as wide as their widest cell.
+/// Rows in columns as wide as their widest cell.
 fn print_table(out: &mut impl Write, rows: &[Vec<String>]) -> std::io::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(String::len).max().unwrap_or(0);

@@ -73,3 +73,10 @@ pub fn offsets_at(
     }
     Ok(offsets)
 }
+
+/// A regular expression over whole names; commas are alternatives, as in Kafka's `IncludeList`.
+pub fn whole_name(pattern: &str) -> Result<regex::Regex, ToolError> {
+    let pattern = pattern.trim().replace(',', "|");
+    regex::Regex::new(&format!("^(?:{pattern})$"))
+        .map_err(|e| ToolError::Usage(format!("{pattern} is no regular expression: {e}")))
+}

@@ -46,9 +46,8 @@ fn config(options: &Options) -> Result<BrokerConfig, ToolError> {
             builder = builder.properties_file(path).map_err(|e| ToolError::Failed(e.to_string()))?;
         }
     }
-    let environment =
-        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    let (config, _) = builder.environment(environment).build().map_err(|e| ToolError::Failed(e.to_string()))?;
+    let (config, _) =
+        builder.environment(crate::cli::environment()).build().map_err(|e| ToolError::Failed(e.to_string()))?;
     Ok(config)
 }
 

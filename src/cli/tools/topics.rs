@@ -17,9 +17,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::configs::{self, Resource};
-use super::get_offsets::whole_name;
 use super::options::{Options, Spec};
-use super::partitions::name_of;
+use super::partitions::{name_of, whole_name};
 use super::{ToolError, client, failed, output, print_json, usage};
 use crate::client::{Client, ClientError, To, name_of as error_name, topic_name};
 
@@ -84,7 +83,7 @@ pub fn run(arguments: &[String]) -> Result<(), ToolError> {
         _ => delete(&mut client, &options),
     }
     .map_err(|error| match error {
-        ToolError::Failed(why) if !why.is_empty() => {
+        ToolError::Failed(why) | ToolError::Passing(why) if !why.is_empty() => {
             ToolError::Failed(format!("Error while executing topic command : {why}"))
         }
         other => other,
